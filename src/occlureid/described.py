@@ -1,0 +1,241 @@
+"""The stage between a method and everything that compares: images in, Descriptors out, saved beside what made them.
+
+A described folder is all that evaluation and the report need; reading one back imports no model code.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from occlureid.data.dataset import ReidDataset
+from occlureid.errors import DataError
+from occlureid.matching import MatchRule
+from occlureid.types import Cues, Descriptor, Protocol, Region, Sample
+
+if TYPE_CHECKING:
+    from occlureid.evaluation import Report
+    from occlureid.methods import Method
+
+__all__ = ["CueSource", "Described", "describe", "describe_dataset", "score", "versions"]
+
+CueSource = Callable[[Sample, tuple[int, int]], Cues]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a number depends on."""
+    packages = ("occlureid", "torch", "timm", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+
+
+def describe(
+    method: Method[Any],
+    samples: Sequence[Sample],
+    *,
+    cues: CueSource | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    on_corrupt: str = "fatal",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Descriptor, list[int]]:
+    """Describes images in order.
+
+    Args:
+        method: moved to ``device`` and left there; its mode is not changed.
+        samples: the images.
+        cues: gives the cues of a sample, in pixels of its stored image; needed where the method needs cues to describe.
+        batch_size: images at a time; has no influence on the result.
+        workers: processes that read images.
+        device: where the method runs; the result is on the CPU.
+        precision: "float32", or "bfloat16" to run the network in mixed precision.
+        on_corrupt: "fatal" raises on an unreadable image, "skip" leaves it out and says so in the second result.
+        progress: called with (images done, images in all).
+
+    Returns:
+        The descriptors of the images that could be read, and the indices of those in ``samples``.
+
+    Raises:
+        DataError: an image cannot be read and ``on_corrupt`` is "fatal", or none can be read.
+        MissingCueError: the method needs a cue that ``cues`` does not give.
+    """
+    from occlureid.data.loader import make_describe_loader
+
+    if precision not in ("float32", "bfloat16"):
+        raise DataError(f'precision must be "float32" or "bfloat16", got {precision!r}')
+    method.to(device)
+    kind = torch.device(device).type
+    loader = make_describe_loader(
+        samples, size=method.preprocess.size, cues=cues, batch_size=batch_size, workers=workers, on_corrupt=on_corrupt
+    )
+    pieces: list[Descriptor] = []
+    kept: list[int] = []
+    done = 0
+    for batch in loader:
+        done += len(batch.indices) + len(batch.skipped)
+        if len(batch.indices):
+            with torch.autocast(kind, torch.bfloat16) if precision == "bfloat16" else nullcontext():
+                pieces.append(method.describe(batch.images.to(device), batch.cues.to(device)).to("cpu"))
+            kept.extend(batch.indices.tolist())
+        if progress:
+            progress(done, len(samples))
+    if not pieces:
+        raise DataError(f"none of the {len(samples)} images could be described")
+    return Descriptor.cat(pieces).check(), kept
+
+
+@dataclass(frozen=True)
+class Described:
+    """The query and gallery of a dataset as one method describes them, with all that is needed to score and to show them.
+
+    Attributes:
+        query, gallery: the descriptors.
+        query_samples, gallery_samples: the images they belong to, in the same order.
+        rule: how the method compares.
+        protocol: of the dataset.
+        regions: where the parts lie, or empty.
+        record: method, settings, versions, data and seed, as JSON values.
+    """
+
+    query: Descriptor
+    gallery: Descriptor
+    query_samples: tuple[Sample, ...]
+    gallery_samples: tuple[Sample, ...]
+    rule: MatchRule
+    protocol: Protocol
+    regions: tuple[Region, ...] = ()
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.query.check_same_model(self.gallery)
+        for name in ("query", "gallery"):
+            described, samples = getattr(self, name), getattr(self, f"{name}_samples")
+            if len(described) != len(samples):
+                raise DataError(f"{name}: {len(described)} descriptors for {len(samples)} samples")
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes ``query.safetensors``, ``gallery.safetensors`` and ``described.json`` (last, so that it vouches for both)."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "described.json").unlink(missing_ok=True)
+        self.query.save(folder / "query.safetensors")
+        self.gallery.save(folder / "gallery.safetensors")
+        content = {
+            "occlureid": "described",
+            "rule": self.rule.to_json(),
+            "protocol": self.protocol.to_json(),
+            "regions": [asdict(region) for region in self.regions],
+            "record": self.record,
+            "query": [s.to_json() for s in self.query_samples],
+            "gallery": [s.to_json() for s in self.gallery_samples],
+        }
+        partial = folder / "described.json.partial"
+        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        partial.replace(folder / "described.json")
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Described:
+        """Reads what ``save`` wrote.
+
+        Raises:
+            DataError: something is missing, damaged or does not fit together.
+        """
+        folder = Path(folder)
+        path = folder / "described.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["occlureid"] != "described":
+                raise DataError(f"{path}: not a described dataset")
+            samples = {name: tuple(Sample.from_json(r) for r in content[name]) for name in ("query", "gallery")}
+            rule, protocol = MatchRule.from_json(content["rule"]), Protocol.from_json(content["protocol"])
+            regions = tuple(Region(**r) for r in content["regions"])
+            record = dict(content["record"])
+        except OSError as error:
+            raise DataError(f'{path}: cannot be read ({error.strerror}); make it with "occlureid describe"') from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: damaged: {error}") from error
+        query, gallery = (Descriptor.load(folder / f"{name}.safetensors") for name in ("query", "gallery"))
+        return cls(query, gallery, samples["query"], samples["gallery"], rule, protocol, regions, record)
+
+
+def describe_dataset(
+    method: Method[Any],
+    dataset: ReidDataset,
+    *,
+    cues: CueSource | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    record: dict[str, Any] | None = None,
+    **options: Any,
+) -> Described:
+    """Describes query and gallery of a dataset; ``options`` are those of ``describe``.
+
+    Raises:
+        DataError: as ``describe``.
+        MissingCueError: as ``describe``.
+    """
+    parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
+    skipped: dict[str, list[str]] = {}
+    for name in ("query", "gallery"):
+        samples: tuple[Sample, ...] = getattr(dataset, name)
+        report = (lambda done, of, name=name: progress(name, done, of)) if progress else None
+        descriptor, kept = describe(method, samples, cues=cues, progress=report, **options)
+        parts[name] = descriptor, tuple(samples[i] for i in kept)
+        skipped[name] = [str(samples[i].path) for i in sorted(set(range(len(samples))) - set(kept))]
+    full = {
+        "method": method.name(),
+        "fingerprint": method.fingerprint(),
+        "settings": method.config.to_dict(),
+        "preprocess": asdict(method.preprocess),
+        "versions": versions(),
+        "data": {"name": dataset.name, "root": str(dataset.root), "checksum": dataset.checksum(), "counts": asdict(dataset.counts())},
+        "skipped": skipped,
+        "precision": options.get("precision", "float32"),
+        **(record or {}),
+    }
+    return Described(
+        parts["query"][0], parts["gallery"][0], parts["query"][1], parts["gallery"][1],
+        method.rule, dataset.protocol, method.regions, full,
+    )  # fmt: skip
+
+
+def score(
+    described: Described,
+    rule_changes: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    precision: str = "float32",
+) -> Report:
+    """Scores a described dataset by its method's rule, or by one with some values changed (an ablation).
+
+    Args:
+        described: what ``describe_dataset`` gave.
+        rule_changes: fields of ``MatchRule`` to change; the report says which rule was used.
+        seed: of the bootstrap intervals.
+        precision: "float32" or "bfloat16", the arithmetic of the distances.
+
+    Raises:
+        DataError: the changes do not make a rule.
+    """
+    from occlureid.evaluation import evaluate
+
+    rule = MatchRule.from_json({**described.rule.to_json(), **(rule_changes or {})})
+    return evaluate(
+        (described.query, described.gallery),
+        described.query_samples,
+        described.gallery_samples,
+        described.protocol,
+        rule=rule,
+        seed=seed,
+        precision=precision,
+        record={**described.record, "rule": rule.to_json()},
+    )

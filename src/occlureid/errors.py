@@ -1,0 +1,49 @@
+"""The package's exceptions: each says what was expected, what came, where, and what to do.
+
+This module imports nothing heavy, so that the command line can end with a clear message before torch is loaded.
+``exit_code`` is what the command ends with: 2 for usage, 3 for bad data, 4 for a missing cue or weights.
+"""
+
+
+class OcclureidError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(OcclureidError):
+    """A command or a call asked for something that does not exist or does not go together."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class ShapeError(OcclureidError, ValueError):
+    """A tensor has the wrong shape, type or device."""
+
+    exit_code = 3
+
+
+class DataError(OcclureidError):
+    """A file or folder from outside is not what it should be."""
+
+    exit_code = 3
+
+
+class FingerprintError(DataError):
+    """Descriptors of two different models were about to be compared."""
+
+
+class MissingCueError(OcclureidError):
+    """A method needs a cue that is not there."""
+
+    exit_code = 4
+
+
+class MissingWeightsError(OcclureidError):
+    """Weights were asked for and cannot be found or fetched."""
+
+    exit_code = 4

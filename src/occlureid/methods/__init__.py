@@ -1,0 +1,265 @@
+"""The contract of a method, and how one is found: ``load("pgfa")`` imports ``methods/pgfa.py``.
+
+A method describes images; it never compares them. Adding one is adding one file with one ``Method`` subclass: it is then
+listed, documented in the generated table, and put through the conformance tests without another edit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from occlureid.config import Settings
+from occlureid.errors import DataError, MissingCueError, MissingWeightsError, SettingsError, ShapeError, UsageError
+from occlureid.matching import MatchRule
+from occlureid.types import CueName, Cues, Descriptor, Region
+
+__all__ = ["Method", "Needs", "Paper", "Preprocess", "available", "create", "load", "restore", "save"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Where a method comes from."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The cues that a method needs to train and to describe."""
+
+    train: frozenset[CueName] = frozenset()
+    describe: frozenset[CueName] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """What an image goes through before the backbone: it is resized to ``size`` (height, width), then normalised."""
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] to the backbone's range; the input is not changed.
+
+        Raises:
+            ShapeError: the images are not of this size.
+        """
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.size) or not images.is_floating_point():
+            raise ShapeError(
+                f"images must be float of shape (B, 3, {self.size[0]}, {self.size[1]}), got {images.dtype} {tuple(images.shape)}"
+            )
+        mean = images.new_tensor(self.mean).view(3, 1, 1)
+        std = images.new_tensor(self.std).view(3, 1, 1)
+        return (images - mean) / std
+
+
+Output = TypeVar("Output")
+
+
+class Method(nn.Module, ABC, Generic[Output]):
+    """One paper: its network, its losses, what it says of an image, and the rule by which that is compared.
+
+    A subclass sets ``paper``, ``needs`` and ``Config``, builds its layers without fetching anything, and writes ``forward``,
+    ``losses`` and ``embed``. ``config.backbone`` names a timm model, kept under ``self.backbone``.
+
+    Attributes:
+        rule: how its descriptors are compared.
+        preprocess: the image size and normalisation; travels with the weights.
+        regions: where its parts lie in the image, one Region a part, where that is fixed; used to draw matches.
+    """
+
+    backbone: nn.Module
+    paper: ClassVar[Paper]
+    Config: ClassVar[type[Settings]]
+    needs: Needs = Needs()
+    rule: MatchRule
+    preprocess: Preprocess
+    regions: tuple[Region, ...] = ()
+
+    def __init__(self, config: Settings, classes: int) -> None:
+        super().__init__()
+        if classes < 1:
+            raise ShapeError(f"a method needs at least one class, got {classes}")
+        self.config = config
+        self.classes = classes
+        self._fingerprint: tuple[int, str] | None = None
+
+    @classmethod
+    def name(cls) -> str:
+        """The name under which ``load`` finds it."""
+        package, _, module = cls.__module__.rpartition(".")
+        return module if package == __name__ else cls.__module__
+
+    @abstractmethod
+    def forward(self, images: Tensor, cues: Cues) -> Output:
+        """(B, 3, H, W) RGB in [0, 1] and the batch's cues to the method's own output."""
+
+    @abstractmethod
+    def losses(self, output: Output, labels: Tensor, cues: Cues) -> dict[str, Tensor]:
+        """The weighted terms, each a scalar; the training loop only sums them. ``labels``: (B,) in [0, classes)."""
+
+    @abstractmethod
+    def embed(self, images: Tensor, cues: Cues) -> Descriptor:
+        """The Descriptor of a batch in evaluation mode; called by ``describe``, which sees to mode and gradient."""
+
+    def describe(self, images: Tensor, cues: Cues | None = None) -> Descriptor:
+        """What the method says of some images: no labels, no gradient, the same for an image in any batch.
+
+        Args:
+            images: (B, 3, H, W) RGB in [0, 1], of ``preprocess.size``.
+            cues: the cues of the batch; those in ``needs.describe`` must be there.
+
+        Raises:
+            MissingCueError: a needed cue is not there.
+            ShapeError: images of another size.
+        """
+        cues = cues or Cues()
+        self.check_cues(cues, "describe")
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                return self.embed(images, cues)
+        finally:
+            self.train(training)
+
+    def check_cues(self, cues: Cues, purpose: str) -> None:
+        """Raises:
+        MissingCueError: a cue that is needed to ``purpose`` ("train" or "describe") is not there.
+        """  # noqa: D205
+        for cue in sorted(getattr(self.needs, purpose) - cues.names):
+            others = [n for n in available() if not getattr(load(n).needs, purpose)]
+            raise MissingCueError(
+                f"method {self.name()!r} needs the cue {cue!r} to {purpose}; give it, or choose a method that needs none: "
+                f"{', '.join(others)}"
+            )
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """The groups for the optimiser: the backbone at ``config.backbone_lr_factor`` (1 if there is none) of the rate."""
+        backbone = {id(p) for p in self.backbone.parameters()} if "backbone" in self._modules else set()
+        trained = [p for p in self.parameters() if p.requires_grad]
+        factor = float(getattr(self.config, "backbone_lr_factor", 1.0))
+        groups = [
+            {"params": [p for p in trained if id(p) in backbone], "lr": lr * factor},
+            {"params": [p for p in trained if id(p) not in backbone], "lr": lr},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def fingerprint(self) -> str:
+        """Name and hash of weights and settings, such as ``pgfa@91c0d2e47a3b``; recomputed only when a weight has changed."""
+        state = self.state_dict(keep_vars=True)
+        version = hash(tuple((t._version, t.data_ptr()) for t in state.values()))
+        if self._fingerprint is None or self._fingerprint[0] != version:
+            digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+            for key in sorted(state):
+                value = state[key].detach().cpu().contiguous()
+                digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+                digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+            self._fingerprint = (version, f"{self.name()}@{digest.hexdigest()[:12]}")
+        return self._fingerprint[1]
+
+
+def available() -> list[str]:
+    """The names of the methods in this package, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def load(name: str) -> type[Method[Any]]:
+    """The Method of ``methods/<name>.py``, or of a module of one's own by its dotted name.
+
+    Raises:
+        UsageError: there is no such module, or it does not hold exactly one Method.
+    """
+    dotted = f"{__name__}.{name}" if "." not in name else name
+    if "." not in name and name not in available():
+        raise UsageError(f"no method {name!r}; choose one of: {', '.join(available())}, or a module of your own (my.module)")
+    try:
+        module = importlib.import_module(dotted)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"method {name!r} cannot be imported: {error}") from error
+    found = [
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__ and not inspect.isabstract(c)
+    ]
+    if len(found) != 1:
+        raise UsageError(f"{dotted} must hold exactly one Method, found {[c.__name__ for c in found]}")
+    return found[0]
+
+
+def create(name: str, classes: int, settings: Mapping[str, Any] | None = None, *, seed: int = 0) -> Method[Any]:
+    """A new method with random weights that depend on ``seed`` alone; nothing is fetched.
+
+    Raises:
+        UsageError: no such method.
+        SettingsError: a setting is unknown or out of range.
+    """
+    return _build(load(name), classes, settings or {}, seed)
+
+
+def _build(cls: type[Method[Any]], classes: int, settings: Mapping[str, Any], seed: int) -> Method[Any]:
+    config = cls.Config.build(settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cls(config, classes)
+
+
+def save(method: Method[Any], path: Path | str) -> None:
+    """Writes weights and settings as one safetensors file, atomically; ``restore`` needs nothing else."""
+    path = Path(path)
+    metadata = {"occlureid": "method", "name": method.name(), "classes": str(method.classes)}
+    metadata["config"] = json.dumps(method.config.to_dict())
+    partial = path.with_name(path.name + ".partial")
+    save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def restore(path: Path | str, method_class: type[Method[Any]] | None = None) -> Method[Any]:
+    """The method that ``save`` wrote, in evaluation mode; nothing in the file is executed, nothing is fetched.
+
+    Args:
+        path: the file.
+        method_class: the class, where it lives outside this package: a file may not choose what is imported.
+
+    Raises:
+        MissingWeightsError: there is no such file.
+        DataError: the file is damaged, is not a method, or does not fit its own settings.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingWeightsError(f'{path}: no weights there; train some with "occlureid train", or name another file')
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if metadata.get("occlureid") != "method":
+            raise DataError(f"{path}: not the weights of a method (its metadata is {json.dumps(metadata)[:200]})")
+        name, classes, settings = metadata["name"], int(metadata["classes"]), json.loads(metadata["config"])
+        if method_class is None and "." in name:
+            raise DataError(f"{path}: its method {name!r} lives outside the package; pass it: restore(path, load({name!r}))")
+        if classes > max((size for tensor in state.values() for size in tensor.shape), default=0):
+            raise DataError(f"{path}: damaged: it claims {classes} classes, and no tensor in it has as many rows")
+        method = _build(method_class or load(name), classes, settings, seed=0)
+        method.load_state_dict(state, strict=True)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, SettingsError, UsageError) as error:
+        raise DataError(f"{path}: cannot be restored: {error}") from error
+    return method.eval()

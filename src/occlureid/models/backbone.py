@@ -1,0 +1,131 @@
+"""Any timm model as a feature map: by name, without fetching anything until ``load_imagenet_weights`` is called."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from occlureid.errors import MissingWeightsError, SettingsError
+from occlureid.models.torchvision_operators import declare_missing
+
+__all__ = ["Backbone", "load_imagenet_weights"]
+
+
+class Backbone(nn.Module):
+    """The last feature map of a timm model: (B, 3, H, W), normalised, to (B, C, h, w).
+
+    Args:
+        name: a timm model name ("resnet50", "resnet18", "convnext_tiny", "hrnet_w32", ...).
+        size: (height, width) of the images; transformers need it to lay out their position embedding.
+        last_stride: 1 keeps the resolution in the last stage (384 x 128 gives 24 x 8 with a ResNet, as PCB and PGFA do,
+            without dilation); 2 leaves the model as timm has it.
+
+    Attributes:
+        channels: C.
+        map_size: (h, w) for images of ``size``.
+        mean, std: the normalisation that the model's published weights expect.
+
+    Raises:
+        SettingsError: timm has no such model, it gives no feature map, or its last stride cannot be changed.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int], last_stride: Literal[1, 2] = 1) -> None:
+        super().__init__()
+        self.name = name
+        self.size = size
+        self.net = _create(name, size, pretrained=False)
+        self.channels = int(self.net.feature_info.channels()[-1])
+        config = self.net.pretrained_cfg
+        self.mean: tuple[float, float, float] = tuple(config.get("mean", (0.485, 0.456, 0.406)))
+        self.std: tuple[float, float, float] = tuple(config.get("std", (0.229, 0.224, 0.225)))
+        self.map_size = self._probe()
+        if last_stride == 1:
+            self._keep_last_resolution()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), normalised, to (B, C, h, w)."""
+        features: Tensor = self.net(images)[-1]
+        if features.shape[1] != self.channels and features.shape[-1] == self.channels:
+            features = features.permute(0, 3, 1, 2).contiguous()  # some transformers keep channels last
+        return features
+
+    def _probe(self) -> tuple[int, int]:
+        training = self.training
+        self.eval()
+        with torch.inference_mode():
+            shape = self(torch.zeros(1, 3, *self.size)).shape
+        self.train(training)
+        return int(shape[2]), int(shape[3])
+
+    def _keep_last_resolution(self) -> None:
+        """Sets the strides of the last halving to 1: every strided layer whose output has the final resolution."""
+        final, strided = self.map_size, []
+
+        def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if tuple(output.shape[-2:]) == final and inputs[0].shape[-2] >= 2 * final[0] - 1 > final[0]:
+                strided.append(module)
+
+        hooks = [m.register_forward_hook(note) for m in self.modules() if isinstance(m, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d)]
+        self._probe()
+        for hook in hooks:
+            hook.remove()
+        for module in strided:
+            module.stride = (1, 1)  # type: ignore[assignment]
+            if isinstance(module, nn.AvgPool2d):
+                module.kernel_size = 1  # the pooling of a ResNet-D shortcut only serves to halve
+        doubled = (2 * final[0], 2 * final[1])
+        try:
+            self.map_size = self._probe() if strided else final
+        except RuntimeError:
+            self.map_size = final
+        if self.map_size != doubled:
+            raise SettingsError(
+                f"backbone {self.name!r}: the last stage cannot be kept at {doubled[0]} x {doubled[1]} (its layers do not allow "
+                f"stride 1); set last_stride: 2 to take its {final[0]} x {final[1]} map"
+            )
+
+
+def _create(name: str, size: tuple[int, int], *, pretrained: bool, overlay: dict[str, Any] | None = None) -> Any:
+    declare_missing()
+    import timm
+
+    if not timm.is_model(name.split(".")[0]):
+        near = difflib.get_close_matches(name, timm.list_models(), n=5)
+        raise SettingsError(f"timm {timm.__version__} has no model {name!r}; near: {', '.join(near) or 'none'}")
+    arguments: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "pretrained": pretrained}
+    if overlay:
+        arguments["pretrained_cfg_overlay"] = overlay
+    try:
+        try:
+            return timm.create_model(name, img_size=size, **arguments)
+        except TypeError:  # convolutional models take images of any size and know no img_size
+            return timm.create_model(name, **arguments)
+    except (TypeError, AttributeError, RuntimeError, AssertionError) as error:
+        if pretrained:
+            raise
+        raise SettingsError(f"backbone {name!r} gives no feature map for images of {size}: {error}") from error
+
+
+def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) -> None:
+    """Fills a backbone with its published ImageNet weights, by timm's own mechanism (its cache, or its hub).
+
+    Args:
+        backbone: changed in place.
+        file: a weight file in timm's layout to read instead of asking the hub.
+
+    Raises:
+        MissingWeightsError: the weights are not in timm's cache and cannot be fetched, or the model has none.
+    """
+    overlay = {"file": str(file), "hf_hub_id": None, "url": ""} if file else None
+    try:
+        source = _create(backbone.name, backbone.size, pretrained=True, overlay=overlay)
+    except Exception as error:  # the hub client raises many unrelated kinds
+        raise MissingWeightsError(
+            f"ImageNet weights of {backbone.name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}); give a network "
+            "or a file, or start from random weights with initial_weights: none"
+        ) from error
+    backbone.net.load_state_dict(source.state_dict(), strict=True)

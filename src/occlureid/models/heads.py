@@ -1,0 +1,60 @@
+"""Pooling and classification heads that several methods share."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["BatchNormNeck", "ReducedClassifier", "stripe_pool"]
+
+
+def stripe_pool(features: Tensor, stripes: int) -> Tensor:
+    """Average over horizontal stripes, top to bottom: (B, C, h, w) to (B, K, C) with K = ``stripes``.
+
+    Where K does not divide h, the boundaries are those of adaptive pooling (neighbouring stripes may share a row).
+    """
+    return F.adaptive_avg_pool2d(features, (stripes, 1)).squeeze(3).transpose(1, 2)
+
+
+class ReducedClassifier(nn.Module):
+    """Reduces a feature and classifies it: (B, C) to the reduced (B, R) and logits (B, classes).
+
+    ``kind`` "block" is dropout, linear, batch norm, dropout, linear, with the initialisation of PCB's and PGFA's released
+    code; "conv" is the bare 1x1 convolution of the papers' text (a linear layer on a pooled vector), then the classifier.
+    """
+
+    def __init__(self, channels: int, reduced: int, classes: int, dropout: float = 0.5, kind: str = "block") -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Linear(channels, reduced)]
+        nn.init.kaiming_normal_(layers[0].weight, mode="fan_out")  # type: ignore[arg-type]
+        nn.init.zeros_(layers[0].bias)  # type: ignore[arg-type]
+        if kind == "block":
+            norm = nn.BatchNorm1d(reduced)
+            nn.init.normal_(norm.weight, 1.0, 0.02)
+            layers = [nn.Dropout(dropout), *layers, norm]
+        self.reduce = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout if kind == "block" else 0.0)
+        self.classifier = nn.Linear(reduced, classes)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C) to (B, R) and (B, classes)."""
+        reduced = self.reduce(features)
+        return reduced, self.classifier(self.dropout(reduced))
+
+
+class BatchNormNeck(nn.Module):
+    """Batch norm without a learned shift, then a linear classifier without bias (Luo et al., CVPR workshops 2019)."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+        self.norm.bias.requires_grad_(False)
+        self.classifier = nn.Linear(channels, classes, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C) to the normalised (B, C) and logits (B, classes)."""
+        normalised = self.norm(features)
+        return normalised, self.classifier(normalised)
