@@ -1,0 +1,223 @@
+"""Readers of the layouts with ``bounding_box_train``, ``query``, ``bounding_box_test``: Market-1501 and its relatives.
+
+Person, camera and frame are in the file names. Counts that the authors published travel with the dataset but are not
+enforced (subsets are legitimate): ``ReidDataset.check_counts`` compares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from occlureid.data.dataset import Counts, ReidDataset
+from occlureid.data.files import image_files
+from occlureid.errors import DataError
+from occlureid.types import Protocol, Sample
+
+__all__ = [
+    "DUKEMTMC",
+    "DUKEMTMC_COUNTS",
+    "MARKET1501",
+    "MARKET1501_COUNTS",
+    "OCCLUDED_DUKE",
+    "OCCLUDED_DUKE_COUNTS",
+    "SPLIT_FOLDERS",
+    "SYNTHETIC",
+    "TRUTH_FILE",
+    "is_duke_name",
+    "is_market_name",
+    "read_dukemtmc",
+    "read_market1501",
+    "read_occluded_duke",
+    "read_synthetic",
+]
+
+SPLIT_FOLDERS: tuple[str, str, str] = ("bounding_box_train", "query", "bounding_box_test")
+"""The folders of train, query and gallery."""
+
+TRUTH_FILE = "truth.jsonl"
+"""Beside the split folders of a rendered world: one JSON object an image."""
+
+MARKET1501 = Protocol("market1501")
+"""Gallery images of person "-1" are junk for every query; the distractors "0000" stay as negatives."""
+
+DUKEMTMC = Protocol("dukemtmc", junk=())
+"""Nothing is junk: gallery persons without a query are negatives."""
+
+OCCLUDED_DUKE = Protocol("occluded-duke", junk=(), average_precision="trapezoid")
+"""1,870 of the 2,210 query files are in the gallery too: only the same-camera rule keeps a query from finding itself.
+PGFA, which introduced the set, and HCGA score average precision by the trapezoid, which is why it is quoted first."""
+
+SYNTHETIC = Protocol("synthetic")
+"""As Market-1501."""
+
+# 751 gallery persons: the 750 of the query, and the distractors, which share the label 0000.
+MARKET1501_COUNTS = Counts(12_936, 751, 3_368, 750, 19_732, 751)
+DUKEMTMC_COUNTS = Counts(16_522, 702, 2_228, 702, 17_661, 1_110)
+OCCLUDED_DUKE_COUNTS = Counts(15_618, 702, 2_210, 519, 17_661, 1_110)
+
+_MARKET_NAME = re.compile(r"(?P<person>-1|\d{4})_c(?P<camera>\d)s\d_(?P<time>\d{6})_\d{2}\.jpe?g(\.jpg)?", re.ASCII)
+_DUKE_NAME = re.compile(r"(?P<person>\d{4})_c(?P<camera>[1-8])_f(?P<time>\d{7})\.jpg", re.ASCII)
+# Data of one's own in the Market-1501 layout: the person and the camera are all that a name must say.
+_MARKET_LIKE_NAME = re.compile(
+    r"(?P<person>-1|\d{1,18})_c(?P<camera>\d{1,9})(?!\d)(?:s\d+_(?P<time>\d{1,18})(?!\d))?.*", re.ASCII
+)
+_LONGEST_LINE = 65_536
+
+
+def is_market_name(name: str) -> bool:
+    """Whether a file is named as Market-1501 names its files, such as ``0002_c1s1_000451_03.jpg``."""
+    return _MARKET_NAME.fullmatch(name) is not None
+
+
+def is_duke_name(name: str) -> bool:
+    """Whether a file is named as DukeMTMC names its files, such as ``0002_c1_f0044158.jpg``."""
+    return _DUKE_NAME.fullmatch(name) is not None
+
+
+def read_market1501(root: Path) -> ReidDataset:
+    """The Market-1501 layout: ``0002_c1s1_000451_03.jpg`` is person 0002, camera 1, frame 451 (of sequence 1).
+
+    Also reads data of one's own in this layout: a name must begin with ``<person>_c<camera>``. With a ``truth.jsonl``
+    beside the folders it is a rendered world, and read as ``read_synthetic`` does.
+
+    Raises:
+        DataError: a folder is missing or empty, or a name does not say who and where.
+    """
+    if (root / TRUTH_FILE).is_file():
+        return read_synthetic(root)
+    return _read(root, "market1501", MARKET1501, MARKET1501_COUNTS)
+
+
+def read_dukemtmc(root: Path) -> ReidDataset:
+    """The DukeMTMC-reID layout: ``0002_c1_f0044158.jpg`` is person 0002, camera 1, frame 44158.
+
+    Raises:
+        DataError: a folder is missing or empty, or a name does not say who and where.
+    """
+    return _read(root, "dukemtmc", DUKEMTMC, DUKEMTMC_COUNTS)
+
+
+def read_occluded_duke(root: Path) -> ReidDataset:
+    """Occluded-DukeMTMC, already built from its lists into the folders of DukeMTMC-reID, with the same names.
+
+    Raises:
+        DataError: a folder is missing or empty, or a name does not say who and where.
+    """
+    return _read(root, "occluded-duke", OCCLUDED_DUKE, OCCLUDED_DUKE_COUNTS)
+
+
+def read_synthetic(root: Path) -> ReidDataset:
+    """A rendered world in the Market-1501 layout, with each image's visible fraction and obstacle from ``truth.jsonl``.
+
+    Each line of ``truth.jsonl`` is a JSON object with ``path`` (relative to the root, with ``/``) and any of
+    ``person``, ``camera`` (which must agree with the file name), ``visible_fraction`` and ``obstacle``; further keys
+    are not read.
+
+    Raises:
+        DataError: as for Market-1501; or a line is no such object, repeats an image, names one that is not there, or an
+            image has no line. Lines are numbered from 1.
+    """
+    dataset = _read(root, "synthetic", SYNTHETIC, None)
+    truth = dict(_truth_lines(root / TRUTH_FILE))
+    known = {_relative(root, s): s for split in (dataset.train, dataset.query, dataset.gallery) for s in split}
+    for described, found, what in (
+        (truth.keys(), known.keys(), "describes images that are not there"),
+        (known.keys(), truth.keys(), "does not describe images that are there"),
+    ):
+        if lacking := sorted(described - found):
+            raise DataError(
+                f"{root / TRUTH_FILE}: {what} ({len(lacking)}, first: {lacking[0]}); render the world again"
+            )
+
+    def told(sample: Sample) -> Sample:
+        line, record = truth[_relative(root, sample)]
+        for key in ("person", "camera"):
+            if key in record and str(record[key]) != getattr(sample, key):
+                raise DataError(
+                    f"{root / TRUTH_FILE}:{line}: {key} {record[key]!r} contradicts the file name {sample.path.name}"
+                )
+        return replace(sample, visible_fraction=record.get("visible_fraction"), obstacle=record.get("obstacle"))
+
+    train, query, gallery = (tuple(map(told, s)) for s in (dataset.train, dataset.query, dataset.gallery))
+    return replace(dataset, train=train, query=query, gallery=gallery)
+
+
+def _relative(root: Path, sample: Sample) -> str:
+    return sample.path.relative_to(root).as_posix()
+
+
+def _read(root: Path, name: str, protocol: Protocol, expected: Counts | None) -> ReidDataset:
+    duke = name in ("dukemtmc", "occluded-duke")
+    splits = []
+    for folder in SPLIT_FOLDERS:
+        if not (root / folder).is_dir():
+            raise DataError(
+                f"{root}: the layout {name!r} has the folders {', '.join(SPLIT_FOLDERS)}; there is no {folder}"
+            )
+        samples = tuple(_samples(root / folder, name, _DUKE_NAME if duke else _MARKET_LIKE_NAME))
+        if not samples:
+            raise DataError(f"{root / folder}: expected images, found none")
+        splits.append(samples)
+    junk = [s.path.name for s in splits[0] if s.person in ("-1", *protocol.junk)]
+    if junk:
+        raise DataError(
+            f"{root / SPLIT_FOLDERS[0]}: person -1 marks junk and cannot be trained on; {len(junk)} images, "
+            f"first: {junk[0]}"
+        )
+    return ReidDataset(name, root, splits[0], splits[1], splits[2], protocol, expected)
+
+
+def _samples(folder: Path, layout: str, pattern: re.Pattern[str]) -> Iterator[Sample]:
+    files = image_files(folder)
+    matches = [pattern.fullmatch(path.name) for path in files]
+    other = is_market_name if pattern is _DUKE_NAME else is_duke_name
+    strange = [path.name for path, match in zip(files, matches, strict=True) if match is None or other(path.name)]
+    if strange:
+        example = "0002_c1_f0044158.jpg" if pattern is _DUKE_NAME else "0002_c1s1_000451_03.jpg"
+        raise DataError(
+            f"{folder}: the layout {layout!r} names files like {example}; {len(strange)} of {len(files)} files are "
+            f"named otherwise, first: {strange[0]}"
+        )
+    for path, match in zip(files, matches, strict=True):
+        if match is not None:
+            time = match["time"]
+            yield Sample(path, match["person"], match["camera"], time=None if time is None else int(time))
+
+
+def _truth_lines(path: Path) -> Iterator[tuple[str, tuple[int, dict[str, Any]]]]:
+    """(image path as written, (line number, record)) of each line; every value that is used is checked."""
+    seen: dict[str, int] = {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), start=1):
+                record = _truth_record(line, f"{path}:{number}")
+                image = record["path"]
+                if image in seen:
+                    raise DataError(f"{path}:{number}: {image} was already described in line {seen[image]}")
+                seen[image] = number
+                yield image, (number, record)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the layout 'synthetic' needs this file; a rendered world has it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _truth_record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: expected one JSON object, got {line[:60]!r} ({error})") from error
+    if not isinstance(record, dict) or not isinstance(record.get("path"), str):
+        raise DataError(f"{where}: expected a JSON object with a path, got {line[:60]!r}")
+    fraction, obstacle = record.get("visible_fraction"), record.get("obstacle")
+    number = isinstance(fraction, int | float) and not isinstance(fraction, bool) and 0.0 <= fraction <= 1.0
+    if fraction is not None and not number:
+        raise DataError(f"{where}: visible_fraction must be a number in [0, 1], got {fraction!r}")
+    if obstacle is not None and not isinstance(obstacle, str):
+        raise DataError(f"{where}: obstacle must be text, got {obstacle!r}")
+    return record

@@ -1,0 +1,72 @@
+"""Reading an image file that may be anything: the pixels, or an error that names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from occlureid.errors import DataError
+
+__all__ = ["FORMATS", "MAX_PIXELS", "open_image", "read_image"]
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+"""The decoders that are tried, whatever the file's name says; the fewer, the less can go wrong."""
+
+MAX_PIXELS = 50_000_000
+"""An image with more is refused before it is decoded: a small file can unfold to fill the memory."""
+
+
+def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """The image as the file stores it (any mode), fully decoded, turned upright as its EXIF orientation says.
+
+    Tools that estimate poses read images upright too, so that cues and image agree.
+
+    Args:
+        path: the file.
+        formats: the decoders to try, by Pillow's names.
+
+    Raises:
+        DataError: the file is missing, damaged, truncated, too large or not an image; it is named.
+    """
+    try:
+        with Image.open(path, formats=formats) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{path}: {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read")
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such image") from error
+    except Exception as error:  # decoders raise whatever a damaged file drives them to, bomb warnings included
+        raise DataError(f"{path}: cannot be read as an image ({' '.join(str(error).split())[:160]})") from error
+
+
+def read_image(path: Path | str) -> Image.Image:
+    """The image in 8-bit RGB, fully decoded, upright.
+
+    Grey, palette and CMYK images are converted, 16-bit grey is scaled to 8 bits; transparency is dropped, not blended.
+
+    Raises:
+        DataError: the file is missing, damaged, truncated, too large, not an image, or of a mode without a defined
+            range (floating point); it is named.
+    """
+    path = Path(path)
+    image = open_image(path)
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey; some Pillow versions hand it out as 32-bit integers
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65_535:
+            raise DataError(f"{path}: grey values from {values.min()} to {values.max()}; at most 16 bits are read")
+        return Image.fromarray(np.round(values / 257.0).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise DataError(f"{path}: floating-point pixels have no defined range; convert the image to 8-bit RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    try:
+        return image.convert("RGB")
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: mode {image.mode} cannot be converted to RGB ({error})") from error
