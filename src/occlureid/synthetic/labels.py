@@ -1,0 +1,103 @@
+"""What is true of a rendered image: visible fractions, part maps, and which landmarks show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from occlureid.synthetic.body import PART_NAMES
+from occlureid.synthetic.cast import Layers, Table
+from occlureid.synthetic.primitives import Array
+from occlureid.types import KEYPOINT_NAMES
+
+__all__ = ["SELF_OCCLUSION_DEPTH", "Truth", "landmarks_seen", "pixels_of", "truth"]
+
+SELF_OCCLUSION_DEPTH: Array = np.where(
+    [any(w in name for w in ("nose", "eye", "ear")) for name in KEYPOINT_NAMES], 0.06, 0.20
+)
+"""(18,) A landmark deeper than this, in metres, below the body's own surface is on its far side: its own body hides it. The
+landmarks of the face lie on the surface, the others in the middle of a limb or of the trunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Of B images.
+
+    Attributes:
+        parts: (B, H, W) uint8 labels of the target where it is visible, 0 elsewhere.
+        visible_fraction: (B,) float64 visible pixels of the target / pixels of its whole silhouette, which is what would be
+            seen without obstacles, other people and the image's border.
+        part_visible_fraction: (B, 7) float64 the same for each part, among the pixels in which that part is the target's
+            front; NaN for a part that the target itself hides wholly.
+    """
+
+    parts: NDArray[np.uint8]
+    visible_fraction: Array
+    part_visible_fraction: Array
+
+
+def truth(layers: Layers, ready: Table) -> Truth:
+    """The truth of what was cast: layer 0 is the target, layer 1 all that may hide it."""
+    images = layers.depth.shape[1]
+    there = layers.row[0] >= 0
+    shown = there & (layers.depth[0] < layers.depth[1])
+    labels = torch.where(there, ready.label[layers.row[0].clamp_min(0).long()], 0) if len(ready.label) else there.long()
+    kinds = len(PART_NAMES)
+    offset = torch.arange(images, device=labels.device)[:, None, None] * kinds
+
+    def count(mask: Tensor) -> NDArray[np.int64]:
+        found = torch.bincount((labels + offset)[mask], minlength=images * kinds)
+        return np.asarray(found.reshape(images, kinds).cpu().numpy(), dtype=np.int64)
+
+    whole = count(there) + layers.outside.cpu().numpy()
+    visible = count(shown)
+    total = np.maximum(whole[:, 1:].sum(axis=1), 1)
+    fractions = np.where(whole[:, 1:] > 0, visible[:, 1:] / np.maximum(whole[:, 1:], 1), np.nan)
+    parts = torch.where(shown, labels, 0).to(torch.uint8).cpu().numpy()
+    return Truth(parts, visible[:, 1:].sum(axis=1) / total, fractions)
+
+
+def pixels_of(points: Array, window: Array, size: tuple[int, int]) -> Array:
+    """Projected points (B, J, 3) as x, y in pixels, (B, J, 2); the origin is the image's top left corner."""
+    x = (points[..., 0] - window[:, None, 0]) / window[:, None, 2] * size[1]
+    y = (points[..., 1] - window[:, None, 1]) / window[:, None, 3] * size[0]
+    return np.stack([x, y], axis=-1)
+
+
+def landmarks_seen(
+    layers: Layers, image: NDArray[np.int64], points: Array, pixels: Array, is_target: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which landmarks an image shows.
+
+    A landmark of the target is visible if it lies in the image and the target's surface in that pixel is not hidden by an
+    obstacle or another person. The target's own body does not count against it; that is told apart by the second result.
+
+    Args:
+        layers: what was cast.
+        image: (F,) the image of each figure.
+        points: (F, 18, 3) u, v, depth.
+        pixels: (F, 18, 2) from ``pixels_of``.
+        is_target: (F,) whether the figure is the target of its image.
+
+    Returns:
+        visible (F, 18) and self-occluded (F, 18): visible, but on the far side of the own body.
+    """
+    height, width = layers.depth.shape[2:]
+    x, y = np.floor(pixels[..., 0]), np.floor(pixels[..., 1])
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    column, row = np.where(inside, x, 0).astype(np.int64), np.where(inside, y, 0).astype(np.int64)
+    at = tuple(
+        torch.from_numpy(a).to(layers.depth.device)
+        for a in (np.broadcast_to(image[:, None], x.shape).copy(), row, column)
+    )
+    own, other = (layers.depth[k][at].cpu().numpy().astype(np.float64) for k in range(2))
+    depth = points[..., 2]
+    surface = np.where(np.isfinite(own), own, depth)
+    nearest = np.minimum(own, other)
+    visible = inside & np.where(is_target[:, None], other >= surface, nearest >= depth - SELF_OCCLUSION_DEPTH)
+    behind_self = visible & is_target[:, None] & (depth - surface > SELF_OCCLUSION_DEPTH)
+    return visible, behind_self
