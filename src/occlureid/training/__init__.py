@@ -1,0 +1,22 @@
+"""Training: one loop for all methods, checkpoints that survive a kill, an epoch chosen on held-out persons."""
+
+from occlureid.training.checkpoint import read_checkpoint
+from occlureid.training.loop import TrainResult, train_method, training_labels
+from occlureid.training.processes import TrainingStoppedError
+from occlureid.training.schedule import learning_rate_factor
+from occlureid.training.settings import TrainSettings
+from occlureid.training.step import DivergedError
+from occlureid.training.validation import ValidationSplit, split_validation
+
+__all__ = [
+    "DivergedError",
+    "TrainResult",
+    "TrainSettings",
+    "TrainingStoppedError",
+    "ValidationSplit",
+    "learning_rate_factor",
+    "read_checkpoint",
+    "split_validation",
+    "train_method",
+    "training_labels",
+]

@@ -1,0 +1,102 @@
+"""The training images of a run as batches, chosen and augmented as the settings say."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from occlureid.data.loader import Batch, CueSource, ReidImages, make_loader
+from occlureid.data.samplers import BalancedBatches, EpochBatches, ShuffledBatches
+from occlureid.data.transforms import Compose, HorizontalFlip, PadCrop, RandomErasing, Transform
+from occlureid.methods import Method
+from occlureid.training.settings import TrainSettings
+from occlureid.types import Sample
+
+__all__ = ["Batches", "augmentation", "make_batches", "samples_checksum"]
+
+
+def augmentation(settings: TrainSettings) -> Compose:
+    """Flip, pad and crop, random erasing, in this order; each is left out where its setting is 0."""
+    steps: list[Transform] = []
+    if settings.flip_probability > 0:
+        steps.append(HorizontalFlip(settings.flip_probability))
+    if settings.pad > 0:
+        steps.append(PadCrop(settings.pad))
+    if settings.erasing_probability > 0:
+        steps.append(RandomErasing(settings.erasing_probability, hide_cues=settings.erasing_hides_cues))
+    return Compose(tuple(steps))
+
+
+def make_batches(samples: Sequence[Sample], settings: TrainSettings, *, rank: int, world: int) -> EpochBatches:
+    """Which images make up each batch.
+
+    An epoch of the identity sampler has as many rounds over the persons as visit about all images once.
+
+    Raises:
+        DataError: there are fewer images, or persons, than one batch takes.
+        UsageError: the batch cannot be shared evenly among the processes.
+    """
+    if settings.sampler == "shuffle":
+        return ShuffledBatches(
+            len(samples), settings.batch_size, seed=settings.seed, rank=rank, world=world, drop_last=settings.drop_last
+        )
+    persons = [sample.person for sample in samples]
+    rounds = max(1, round(len(persons) / (len(set(persons)) * settings.instances)))
+    per_batch = settings.batch_size // settings.instances
+    return BalancedBatches(
+        persons, per_batch, settings.instances, rounds=rounds, seed=settings.seed, rank=rank, world=world
+    )
+
+
+class Batches:
+    """One process's batches of every epoch.
+
+    Args:
+        samples: the training samples.
+        labels: person to label.
+        settings: sampler, augmentation, workers, what a corrupt image does.
+        method: says the image size.
+        cues: gives the cues of a sample.
+        rank: of this process.
+        world: the number of processes.
+
+    Raises:
+        DataError, UsageError: as ``make_batches``.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        labels: Mapping[str, int],
+        settings: TrainSettings,
+        method: Method[Any],
+        cues: CueSource | None,
+        *,
+        rank: int,
+        world: int,
+    ) -> None:
+        images = ReidImages(
+            samples,
+            size=method.preprocess.size,
+            labels=labels,
+            augment=augmentation(settings),
+            cues=cues,
+            seed=settings.seed,
+        )
+        batches = make_batches(samples, settings, rank=rank, world=world)
+        self.steps_per_epoch = batches.steps
+        self._loader = make_loader(images, batches, workers=settings.workers, on_corrupt=settings.on_corrupt)
+
+    def epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        """The batches of an epoch, from 0, from a step of it on: a function of these two numbers and the seed."""
+        self._loader.set_epoch(epoch, start_step)
+        return iter(self._loader)
+
+
+def samples_checksum(samples: Sequence[Sample]) -> str:
+    """sha256 over the samples, their paths relative to the folder they share: moving the data does not change it."""
+    root = os.path.commonpath([sample.path.parent for sample in samples])
+    lines = sorted(f"{os.path.relpath(s.path, root)}\t{s.person}\t{s.camera}\t{s.visible_fraction}\n" for s in samples)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

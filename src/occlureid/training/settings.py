@@ -1,0 +1,139 @@
+"""How a method is trained: every value, its default (the recipe of PGFA) and what goes with what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from occlureid.config import Settings
+
+__all__ = ["TrainSettings"]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainSettings(Settings):
+    """What one training run does; written beside its weights and into its checkpoint.
+
+    Raises:
+        SettingsError: a value is out of range, or two values do not go together.
+    """
+
+    epochs: int = Field(default=60, ge=1)
+    """Passes over the training images."""
+
+    batch_size: int = Field(default=32, ge=2)
+    """Images in a step, over all processes together; it must divide evenly among them, at least two for each."""
+
+    sampler: Literal["shuffle", "identity"] = "shuffle"
+    """How a batch is filled: "shuffle" draws each image once an epoch, "identity" takes "instances" images a person."""
+
+    instances: int = Field(default=4, ge=2)
+    """Images of a person in a batch of the identity sampler; must divide batch_size."""
+
+    drop_last: bool = True
+    """Leave out the last, smaller batch of an epoch (shuffle sampler)."""
+
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    """The optimiser."""
+
+    lr: float = Field(default=0.1, gt=0)
+    """Base learning rate; a method may give some of its parameters a part of it (often a tenth for the backbone)."""
+
+    momentum: Fraction = 0.9
+    """Momentum of SGD."""
+
+    nesterov: bool = True
+    """Nesterov's momentum, SGD only."""
+
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """Weight decay; decoupled from the gradient with adamw."""
+
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """How the learning rate falls: by "decay" at each milestone, along a cosine to "final_factor", or not at all."""
+
+    milestones: tuple[int, ...] = (40,)
+    """Epochs, counted from 0 and rising, from which on the step schedule has decayed once more."""
+
+    decay: float = Field(default=0.1, gt=0, le=1)
+    """Factor of each milestone."""
+
+    final_factor: Fraction = 0.0
+    """The part of the learning rate at which the cosine ends."""
+
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    """Epochs, fractions too, over which the learning rate rises linearly from warmup_factor to 1; 0 for no warm-up."""
+
+    warmup_factor: Fraction = 0.01
+    """The part of the learning rate at which the warm-up starts."""
+
+    clip_norm: float = Field(default=0.0, ge=0)
+    """Largest Euclidean norm of all gradients together; 0 to leave them as they are."""
+
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of forward and backward pass; weights stay float32. "16-mixed" needs a GPU."""
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; "auto" takes a GPU if there is one."""
+
+    devices: int = Field(default=1, ge=1)
+    """Processes on each node, one a GPU; under torchrun its own number counts instead."""
+
+    nodes: int = Field(default=1, ge=1)
+    """Machines; more than one are started with torchrun."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Decides order, augmentation, dropout and the validation persons."""
+
+    workers: int = Field(default=4, ge=0)
+    """Processes that load images, for each training process; 0 to load in the training process itself."""
+
+    flip_probability: Fraction = 0.5
+    """Chance that an image and its cues are mirrored."""
+
+    pad: int = Field(default=0, ge=0)
+    """Pixels added on each side before a random crop back to size; 0 for no crop."""
+
+    erasing_probability: Fraction = 0.5
+    """Chance that a random rectangle of an image is erased."""
+
+    erasing_hides_cues: bool = True
+    """Erase the cues below the rectangle too; false leaves them, as papers that make their cues beforehand do."""
+
+    validation_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training persons held out to choose the epoch; 0 trains on all of them and keeps the last epoch."""
+
+    validate_every: int = Field(default=5, ge=1)
+    """Epochs between two looks at the held-out persons; the last epoch is always looked at."""
+
+    checkpoint_every: int = Field(default=0, ge=0)
+    """Steps between checkpoints within an epoch; 0 for one at the end of each epoch only."""
+
+    log_every: int = Field(default=20, ge=1)
+    """Steps between two lines of the log."""
+
+    on_corrupt: Literal["fatal", "skip"] = "fatal"
+    """What an image that cannot be read does: end the run by name, or be skipped, named in the log and tallied."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = []
+        nearest = max(2, self.batch_size // self.instances) * self.instances
+        if self.sampler == "identity" and (self.batch_size % self.instances or self.batch_size == self.instances):
+            problems.append(
+                "batch_size must be a multiple of instances and hold at least two persons, got "
+                f"{self.batch_size} and {self.instances}; take for example batch_size {nearest}"
+            )
+        if self.optimiser == "sgd" and self.nesterov and self.momentum == 0:
+            problems.append("nesterov needs momentum above 0; set momentum, or nesterov to false")
+        if any(m < 1 for m in self.milestones) or list(self.milestones) != sorted(set(self.milestones)):
+            problems.append(f"milestones must be rising epochs from 1 on, got {list(self.milestones)}")
+        if self.warmup_epochs >= self.epochs:
+            problems.append(f"warmup_epochs must be below epochs, got {self.warmup_epochs} and {self.epochs}")
+        if self.accelerator == "cpu" and self.precision == "16-mixed":
+            problems.append('precision "16-mixed" needs a GPU; on a CPU take "bf16-mixed" or "32-true"')
+        if problems:
+            raise PydanticCustomError("settings", "; ".join(problems).replace("{", "(").replace("}", ")"))
+        return self

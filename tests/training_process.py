@@ -1,0 +1,119 @@
+"""What the training tests start as processes of their own: ``python -m tests.training_process <what> <folder>``.
+
+killed: a run that is killed (SIGKILL) again and again, each time at another of the moments that matter, until it ends.
+together: run under torchrun; each process leaves what it saw in ``rank<r>.pt``.
+"""
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from occlureid.training import TrainingStoppedError, TrainSettings, checkpoint, logbook, step, train_method
+from tests.tiny_method import make_method, make_samples
+
+KILLED = TrainSettings(
+    epochs=4, batch_size=4, workers=0, lr=0.05, milestones=(2,), checkpoint_every=2, log_every=1, accelerator="cpu"
+)
+TOGETHER = TrainSettings(
+    epochs=3,
+    batch_size=6,
+    workers=0,
+    lr=0.05,
+    milestones=(2,),
+    log_every=1,
+    drop_last=False,
+    accelerator="cpu",
+    devices=2,
+)
+
+
+def run_killed(folder: Path) -> TrainSettings:
+    """Trains, in this process, the run that ``killed`` interrupts."""
+    samples = make_samples(folder / "images")
+    train_method(make_method(6, norm=True, dropout=0.3), samples, KILLED, folder / "run", resume=True)
+    return KILLED
+
+
+def kill_at(moment: int) -> None:
+    """Lets this process die, as by kill -9, at the given one of the calls that write something or change a weight."""
+    seen = 0
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            for when in ("before", "after"):
+                nonlocal seen
+                seen += 1
+                if seen == moment:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if when == "before":
+                    result = function(*arguments, **named)
+            return result
+
+        return call
+
+    for owner, name in (
+        (os, "fsync"),
+        (Path, "replace"),
+        (Path, "write_text"),
+        (checkpoint.torch, "save"),
+        (logbook.Logbook, "write"),
+        (step.Updater, "update"),
+    ):
+        setattr(owner, name, counted(getattr(owner, name)))
+
+
+def killed(folder: Path) -> None:
+    random_moments, kills = random.Random(0), 0
+    while True:
+        moment = random_moments.randint(1, 40)
+        child = os.fork()
+        if child == 0:
+            kill_at(moment)
+            run_killed(folder)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            print(kills, os.waitstatus_to_exitcode(status))
+            return
+        kills += 1
+
+
+def together(folder: Path) -> None:
+    rank = int(os.environ["RANK"])
+    samples = make_samples(folder / f"images{rank}")[:17]  # the same pictures in a folder of each process's own
+
+    def run(name: str, method: Any, **options: Any) -> dict[str, torch.Tensor]:
+        train_method(method, samples, options.pop("settings", TOGETHER), folder / name, **options)
+        return {key: value.clone() for key, value in method.state_dict().items()}
+
+    seen: dict[str, Any] = {"plain": run("plain", make_method(6))}
+    seen["dropout"] = run("dropout", make_method(6, norm=True, dropout=0.5))
+    method = make_method(6, norm=True, dropout=0.5)
+    if rank == 1:
+        method.register_forward_pre_hook(
+            lambda *_: os.kill(os.getpid(), signal.SIGTERM) if method.passes == 5 else None
+        )
+    try:
+        run("stopped", method)
+    except TrainingStoppedError as error:
+        seen["message"] = str(error)
+    seen["resumed"] = run("stopped", make_method(6, norm=True, dropout=0.5), resume=True)
+
+    for sample in samples[:5]:
+        sample.path.write_bytes(b"no image")
+    skip = TOGETHER.with_changes(on_corrupt="skip")
+    method = make_method(6)
+    seen["skipped"] = train_method(method, samples, skip, folder / "skip").skipped
+    seen["skip"] = method.state_dict()
+    torch.save(seen, folder / f"rank{rank}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    {"killed": killed, "together": together}[sys.argv[1]](Path(sys.argv[2]))
