@@ -59,7 +59,11 @@ def test_yaml_that_is_not_settings(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     with pytest.raises(SettingsError, match="cannot be read"):
         read_yaml(path)
-    for text, message in [("- 1\n", "expected a mapping"), ("a: [", "not YAML"), ("!!python/object/apply:os.getcwd []", "not YAML")]:
+    for text, message in [
+        ("- 1\n", "expected a mapping"),
+        ("a: [", "not YAML"),
+        ("!!python/object/apply:os.getcwd []", "not YAML"),
+    ]:
         path.write_text(text)
         with pytest.raises(SettingsError, match=message):
             read_yaml(path)
@@ -68,7 +72,11 @@ def test_yaml_that_is_not_settings(tmp_path: Path) -> None:
 
 
 def test_assignments_are_yaml_values() -> None:
-    assert parse_assignments(["a.b=3", "a.c=[1, 2]", "d=null", "e=text"]) == {"a": {"b": 3, "c": [1, 2]}, "d": None, "e": "text"}
+    assert parse_assignments(["a.b=3", "a.c=[1, 2]", "d=null", "e=text"]) == {
+        "a": {"b": 3, "c": [1, 2]},
+        "d": None,
+        "e": "text",
+    }
     for item in ("a", "=3", "a..b=1", "a=["):
         with pytest.raises(SettingsError, match="--set"):
             parse_assignments([item])

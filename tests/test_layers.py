@@ -27,7 +27,7 @@ ALLOWED = {
     "synthetic": {"errors", "types", "config", "plots"},
     "models": {"errors", "types", "config", "matching"},
     "methods": {"errors", "types", "config", "matching", "models", "cues"},
-    "described": {"errors", "types", "matching", "evaluation", "data", "methods"},
+    "described": {"errors", "types", "matching", "evaluation", "data", "cues", "methods"},
     "training": {"errors", "types", "config", "data", "matching", "evaluation", "methods", "described"},
 }
 
@@ -59,9 +59,13 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         target = name.split(".")[0]
         assert name != "relative import", f"{path}: write the absolute name"
         if own != "cli":
-            assert target not in {"cli", "service"}, f"{path} imports {name}: nobody imports the command line or the service"
+            assert target not in {"cli", "service"}, (
+                f"{path} imports {name}: nobody imports the command line or the service"
+            )
         if own in ALLOWED:
-            assert target == own or target in ALLOWED[own], f"{path} imports {name}; {own} may import {sorted(ALLOWED[own])}"
+            assert target == own or target in ALLOWED[own], (
+                f"{path} imports {name}; {own} may import {sorted(ALLOWED[own])}"
+            )
 
 
 def test_methods_never_import_each_other() -> None:
@@ -85,7 +89,9 @@ def test_modules_stay_readable() -> None:
     assert not long
 
 
-@pytest.mark.parametrize("statement", ["import occlureid", "import occlureid.cli; occlureid.cli._parser()", "import occlureid.config"])
+@pytest.mark.parametrize(
+    "statement", ["import occlureid", "import occlureid.cli; occlureid.cli._parser()", "import occlureid.config"]
+)
 def test_light_imports_stay_free_of_torch(statement: str) -> None:
     check = f"import sys; {statement}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -15,9 +15,13 @@ from occlureid.models.losses import batch_hard_triplet
 from occlureid.models.torchvision_operators import declare_missing
 
 
-@pytest.mark.parametrize("statement", ["import timm", "from torchvision.models.segmentation import deeplabv3_resnet50 as d; d(weights_backbone=None)"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import timm", "from torchvision.models.segmentation import deeplabv3_resnet50 as d; d(weights_backbone=None)"],
+)
 def test_torchvision_imports_once_its_operators_are_declared(statement: str) -> None:
-    code = f"from occlureid.models.torchvision_operators import declare_missing as d; a = d(); b = d(); assert a == b; {statement}"
+    declare = "from occlureid.models.torchvision_operators import declare_missing as d; a = d(); assert d() == a"
+    code = f"{declare}; {statement}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -47,6 +51,11 @@ def test_any_timm_backbone_gives_a_map(name: str, last_stride: int, expected: tu
         assert backbone(torch.zeros(2, 3, 192, 64)).shape == (2, *expected)
 
 
+def test_sizes_that_do_not_halve_evenly() -> None:
+    assert Backbone("resnet10t", (96, 48), 1).map_size == (6, 3)
+    assert Backbone("resnet10t", (96, 48), 2).map_size == (3, 2)
+
+
 def test_resnet50_at_the_papers_size() -> None:
     backbone = Backbone("resnet50", (384, 128), 1)
     assert (backbone.channels, *backbone.map_size) == (2048, 24, 8)
@@ -58,7 +67,7 @@ def test_resnet50_at_the_papers_size() -> None:
 def test_backbones_that_cannot_be_had_say_why() -> None:
     with pytest.raises(SettingsError, match=r"has no model 'resnet5O'; near: .*resnet"):
         Backbone("resnet5O", (64, 32))
-    with pytest.raises(SettingsError, match="last stage cannot be kept at 12 x 4"):
+    with pytest.raises(SettingsError, match="last stage cannot be kept at twice 6 x 2"):
         Backbone("convnext_atto", (192, 64), 1)
 
 

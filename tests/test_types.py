@@ -15,7 +15,11 @@ def descriptor(n: int = 4, k: int = 3, fingerprint: str = "a@1", *, spatial: boo
     g = torch.Generator().manual_seed(n + k)
     extra = (torch.rand(n, 5, 6, generator=g), torch.rand(n, 5, generator=g)) if spatial else (None, None)
     return Descriptor(
-        torch.randn(n, 8, generator=g), torch.randn(n, k, 7, generator=g), torch.rand(n, k, generator=g), *extra, fingerprint
+        torch.randn(n, 8, generator=g),
+        torch.randn(n, k, 7, generator=g),
+        torch.rand(n, k, generator=g),
+        *extra,
+        fingerprint,
     )
 
 

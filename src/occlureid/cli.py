@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
-    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
     try:
         return int(options.command(options) or 0)
     except OcclureidError as error:
@@ -44,7 +46,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"occlureid {version('occlureid')}\n")
+        print(f"occlureid {version('occlureid')}")
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,10 +79,14 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_data(command: argparse.ArgumentParser) -> None:
         command.add_argument("data", type=Path, metavar="DATA", help="dataset folder, or a CSV file")
-        command.add_argument("--layout", default="auto", help="layout of the folder (default: recognised by what is in it)")
+        command.add_argument(
+            "--layout", default="auto", help="layout of the folder (default: recognised by what is in it)"
+        )
 
     def add_set(command: argparse.ArgumentParser, example: str) -> None:
-        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change one setting, e.g. {example}")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help=f"change one setting, e.g. {example}"
+        )
 
     synth = add(
         "synth",
@@ -117,9 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("--out", type=Path, required=True, help="folder to write")
     describe.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     describe.add_argument("--workers", type=int, default=0, help="processes that read images (default: 0)")
-    describe.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the network")
-    describe.add_argument("--on-corrupt", choices=("fatal", "skip"), default="fatal", help="what an unreadable image does")
+    describe.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the network"
+    )
+    describe.add_argument(
+        "--on-corrupt", choices=("fatal", "skip"), default="fatal", help="what an unreadable image does"
+    )
     describe.add_argument("--overwrite", action="store_true", help="replace descriptors of other weights or data")
+    add_set(describe, "model.partial_test_feature=pooled (settings that leave the layers as they are)")
     add_device(describe)
 
     evaluate = add(
@@ -128,11 +140,15 @@ def _parser() -> argparse.ArgumentParser:
         "score described datasets, several side by side, and write a report",
         "occlureid evaluate runs/pgfa/described runs/baseline/described --report runs/report.html",
     )
-    evaluate.add_argument("described", type=Path, nargs="+", metavar="DESCRIBED", help="folder that describe has written")
+    evaluate.add_argument(
+        "described", type=Path, nargs="+", metavar="DESCRIBED", help="folder that describe has written"
+    )
     evaluate.add_argument("--report", type=Path, help="HTML file to write, with the same figures as JSON beside it")
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the bootstrap intervals (default: 0)")
-    evaluate.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the distances")
+    evaluate.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the distances"
+    )
     add_set(evaluate, "rule.visibility=ignore (an ablation: all parts taken as visible)")
 
     listing = add(
@@ -201,7 +217,9 @@ def _train(options: argparse.Namespace) -> int:
     first = [read_recipe(options.recipe)] if options.recipe else []
     if options.method:
         if first and first[0].get("method", options.method) != options.method:
-            raise UsageError(f"recipe {options.recipe} is for method {first[0]['method']!r}, not {options.method!r}; give only one")
+            raise UsageError(
+                f"recipe {options.recipe} is for method {first[0]['method']!r}, not {options.method!r}; give only one"
+            )
         first.append({"method": options.method})
     result = train(
         _open(options),
@@ -218,10 +236,14 @@ def _train(options: argparse.Namespace) -> int:
 
 def _describe(options: argparse.Namespace) -> int:
     from occlureid import methods
-    from occlureid.cues import sources_for
     from occlureid.described import Described, describe_dataset
 
-    method = methods.restore(options.weights)
+    changes = _layers(options)[0]
+    if unknown := changes.keys() - {"model"}:
+        raise UsageError(
+            f"describe --set changes only the model, for example model.match=parts_only; got {sorted(unknown)}"
+        )
+    method = methods.restore(options.weights, changes=changes.get("model", {}))
     dataset = _open(options)
     if (options.out / "described.json").exists() and not options.overwrite:
         old = Described.load(options.out)
@@ -230,14 +252,13 @@ def _describe(options: argparse.Namespace) -> int:
                 f"{options.out} holds descriptors by {old.query.fingerprint} of other weights or data; "
                 "give another --out, or --overwrite"
             )
-    cues = sources_for(dataset.root, method.needs.describe) if method.needs.describe else None
     bars: dict[str, Callable[[int, int], None]] = {}
 
     def progress(split: str, done: int, of: int) -> None:
         bars.setdefault(split, _bar(f"describe {split}"))(done, of)
 
     described = describe_dataset(
-        method, dataset, cues=cues, progress=progress, batch_size=options.batch_size, workers=options.workers,
+        method, dataset, progress=progress, batch_size=options.batch_size, workers=options.workers,
         device=options.device, precision=options.precision, on_corrupt=options.on_corrupt,
     )  # fmt: skip
     skipped = sum(map(len, described.record["skipped"].values()))
@@ -254,7 +275,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     described = [Described.load(folder) for folder in options.described]
     changes = _layers(options)[0]
     if unknown := changes.keys() - {"rule"}:
-        raise UsageError(f"evaluate --set changes only the rule, for example rule.visibility=ignore; got {sorted(unknown)}")
+        raise UsageError(
+            f"evaluate --set changes only the rule, for example rule.visibility=ignore; got {sorted(unknown)}"
+        )
     names = _run_names(options.described)
     reports = []
     for item, name in zip(described, names, strict=True):
@@ -262,9 +285,16 @@ def _evaluate(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"{name}\n{reports[-1].summary()}\n")
     if options.json:
-        print(json.dumps({name: report.to_json() for name, report in zip(names, reports, strict=True)}, indent=1))
+        print(
+            json.dumps(
+                {name: json.loads(report.to_json()) for name, report in zip(names, reports, strict=True)}, indent=1
+            )
+        )
     if options.report:
-        print(write_evaluation(options.report, dict(zip(names, zip(described, reports, strict=True), strict=True))))
+        import datetime
+
+        runs = dict(zip(names, zip(described, reports, strict=True), strict=True))
+        print(write_evaluation(options.report, runs, date=datetime.date.today().isoformat()))
     return 0
 
 
@@ -288,7 +318,9 @@ def _methods(options: argparse.Namespace) -> int:
         cls = methods.load(options.name)
         paper = cls.paper
         print(f"{cls.name()}: {paper.title}\n{paper.authors}, {paper.venue} {paper.year}\n{paper.link}\n")
-        print(f"cues to train: {_cues(cls.needs.train)}; to describe: {_cues(cls.needs.describe)}\n\nsettings (model.KEY=VALUE):")
+        print(
+            f"cues to train: {_cues(cls.needs.train)}; to describe: {_cues(cls.needs.describe)}\n\nsettings (model.KEY=VALUE):"
+        )
         for name, default, text in cls.Config.describe_fields():
             print(f"  {name} = {default}\n      {text}")
         return 0
@@ -308,20 +340,25 @@ def methods_table(*, markdown: bool) -> str:
     for name in methods.available():
         cls = methods.load(name)
         title = f"[{cls.paper.title}]({cls.paper.link})" if markdown else cls.paper.title
-        rows.append((name, title, f"{cls.paper.venue} {cls.paper.year}", _cues(cls.needs.train), _cues(cls.needs.describe)))
+        rows.append(
+            (name, title, f"{cls.paper.venue} {cls.paper.year}", _cues(cls.needs.train), _cues(cls.needs.describe))
+        )
     head = ("method", "paper", "venue", "cues to train", "cues to describe")
     if markdown:
         lines = [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
     else:
         widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (head, *rows)
+        ]
     return "\n".join(lines)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from occlureid.demo import demo
 
-    print(demo(options.out, device=options.device))
+    print(f"report: {demo(options.out, device=options.device, bar=_bar).resolve()}")
     return 0
 
 

@@ -12,22 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from occlureid.data.dataset import ReidDataset
+from occlureid.data import CueSource, OrderedBatches, ReidDataset, ReidImages, make_loader
 from occlureid.errors import DataError
 from occlureid.matching import MatchRule
-from occlureid.types import Cues, Descriptor, Protocol, Region, Sample
+from occlureid.types import Descriptor, Protocol, Region, Sample
 
 if TYPE_CHECKING:
     from occlureid.evaluation import Report
     from occlureid.methods import Method
 
-__all__ = ["CueSource", "Described", "describe", "describe_dataset", "score", "versions"]
-
-CueSource = Callable[[Sample, tuple[int, int]], Cues]
+__all__ = ["Described", "describe", "describe_dataset", "score", "versions"]
 
 
 def versions() -> dict[str, str]:
@@ -44,8 +42,8 @@ def describe(
     batch_size: int = 64,
     workers: int = 0,
     device: str | torch.device = "cpu",
-    precision: str = "float32",
-    on_corrupt: str = "fatal",
+    precision: Literal["float32", "bfloat16"] = "float32",
+    on_corrupt: Literal["fatal", "skip"] = "fatal",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Descriptor, list[int]]:
     """Describes images in order.
@@ -68,15 +66,13 @@ def describe(
         DataError: an image cannot be read and ``on_corrupt`` is "fatal", or none can be read.
         MissingCueError: the method needs a cue that ``cues`` does not give.
     """
-    from occlureid.data.loader import make_describe_loader
-
     if precision not in ("float32", "bfloat16"):
         raise DataError(f'precision must be "float32" or "bfloat16", got {precision!r}')
     method.to(device)
     kind = torch.device(device).type
-    loader = make_describe_loader(
-        samples, size=method.preprocess.size, cues=cues, batch_size=batch_size, workers=workers, on_corrupt=on_corrupt
-    )
+    images = ReidImages(samples, size=method.preprocess.size, cues=cues)
+    batches = OrderedBatches(len(samples), batch_size)
+    loader = make_loader(images, batches, workers=workers, on_corrupt=on_corrupt)
     pieces: list[Descriptor] = []
     kept: list[int] = []
     done = 0
@@ -177,12 +173,24 @@ def describe_dataset(
     record: dict[str, Any] | None = None,
     **options: Any,
 ) -> Described:
-    """Describes query and gallery of a dataset; ``options`` are those of ``describe``.
+    """Describes query and gallery of a dataset.
+
+    Args:
+        method: the method.
+        dataset: its training split is not looked at.
+        cues: where cues come from; the ``pose`` and ``parts`` folders below the dataset unless given.
+        progress: called with ("query" or "gallery", images done, images in all).
+        record: more to keep in the result's record.
+        options: those of ``describe``.
 
     Raises:
         DataError: as ``describe``.
         MissingCueError: as ``describe``.
     """
+    from occlureid.cues import sources_for
+
+    if cues is None and method.needs.describe:
+        cues = sources_for(dataset.root, method.needs.describe, (*dataset.query, *dataset.gallery))
     parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
     skipped: dict[str, list[str]] = {}
     for name in ("query", "gallery"):
@@ -195,9 +203,15 @@ def describe_dataset(
         "method": method.name(),
         "fingerprint": method.fingerprint(),
         "settings": method.config.to_dict(),
+        "training": method.provenance,
         "preprocess": asdict(method.preprocess),
         "versions": versions(),
-        "data": {"name": dataset.name, "root": str(dataset.root), "checksum": dataset.checksum(), "counts": asdict(dataset.counts())},
+        "data": {
+            "name": dataset.name,
+            "root": str(dataset.root),
+            "checksum": dataset.checksum(),
+            "counts": asdict(dataset.counts()),
+        },
         "skipped": skipped,
         "precision": options.get("precision", "float32"),
         **(record or {}),
@@ -213,7 +227,7 @@ def score(
     rule_changes: Mapping[str, Any] | None = None,
     *,
     seed: int = 0,
-    precision: str = "float32",
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Report:
     """Scores a described dataset by its method's rule, or by one with some values changed (an ablation).
 
@@ -237,5 +251,5 @@ def score(
         rule=rule,
         seed=seed,
         precision=precision,
-        record={**described.record, "rule": rule.to_json()},
+        provenance={**described.record, "rule": rule.to_json()},
     )

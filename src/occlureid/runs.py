@@ -1,6 +1,6 @@
 """A training run as one settings file: the method, where its weights start, its own settings, and how it is trained.
 
-``recipes/`` holds the papers' runs; ``train(dataset, out, read_recipe("pgfa"))`` is what ``occlureid train`` calls.
+``recipes/`` holds the papers' runs; ``train(dataset, out, "pgfa")`` is what ``occlureid train`` calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.training import TrainResult, TrainSettings, split_validation, train_method
 
 if TYPE_CHECKING:
-    from occlureid.described import CueSource
+    from occlureid.data import CueSource
 
 __all__ = ["RunSettings", "initialise", "read_recipe", "recipes", "train"]
 
@@ -62,7 +62,7 @@ def read_recipe(name: str) -> dict[str, Any]:
 def train(
     dataset: ReidDataset,
     out: Path | str,
-    *layers: Mapping[str, Any],
+    *layers: str | Mapping[str, Any],
     cues: CueSource | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -73,7 +73,7 @@ def train(
     Args:
         dataset: its query and gallery are never looked at.
         out: the folder of the run.
-        layers: recipe, file and command-line values, later ones winning (``RunSettings``).
+        layers: recipes by name, YAML files by path, or values (``RunSettings``); later ones win.
         cues: where cues come from; the ``pose`` and ``parts`` folders below the dataset unless given.
         resume: go on from the folder's checkpoint.
         overwrite: replace a finished run with other settings.
@@ -85,14 +85,15 @@ def train(
         MissingWeightsError: the initial weights cannot be had.
         DataError: an image or a checkpoint cannot be read.
     """
-    settings = RunSettings.build(*layers)
+    settings = RunSettings.build(*(read_recipe(layer) if isinstance(layer, str) else layer for layer in layers))
     split = split_validation(dataset.train, settings.train.validation_fraction, settings.train.seed)
     classes = len({sample.person for sample in split.train})
     method = methods.create(settings.method, classes, settings.model, seed=settings.train.seed)
     settings = settings.with_changes(model=method.config.to_dict())
+    method.provenance = settings.to_dict()
     if cues is None and (method.needs.train or method.needs.describe):
-        cues = sources_for(dataset.root, method.needs.train | method.needs.describe)
-    if not resume:
+        cues = sources_for(dataset.root, method.needs.train | method.needs.describe, dataset.train)
+    if not (resume and (Path(out) / "checkpoint.pt").exists()):
         initialise(method, settings.initial_weights)
     return train_method(
         method, dataset, settings.train, Path(out), cues=cues, resume=resume, overwrite=overwrite, progress=progress,
@@ -111,5 +112,7 @@ def initialise(method: methods.Method[Any], weights: str) -> None:
     if not isinstance(method.backbone, Backbone):
         raise MissingWeightsError(f"method {method.name()!r} has no timm backbone to fill; set initial_weights: none")
     if weights != "imagenet" and not Path(weights).is_file():
-        raise MissingWeightsError(f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}")
+        raise MissingWeightsError(
+            f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}"
+        )
     load_imagenet_weights(method.backbone, None if weights == "imagenet" else weights)

@@ -79,7 +79,9 @@ class Sample:
 
     def __post_init__(self) -> None:
         if not self.person or not self.camera:
-            raise DataError(f"{self.path}: a sample needs a person and a camera, got {self.person!r} and {self.camera!r}")
+            raise DataError(
+                f"{self.path}: a sample needs a person and a camera, got {self.person!r} and {self.camera!r}"
+            )
         if self.visible_fraction is not None and not 0.0 <= self.visible_fraction <= 1.0:
             raise DataError(f"{self.path}: visible_fraction must lie in [0, 1], got {self.visible_fraction}")
 
@@ -96,7 +98,9 @@ class Sample:
         """
         known = {f.name for f in fields(cls)}
         if not {"path", "person", "camera"} <= record.keys() or not record.keys() <= known:
-            raise DataError(f"a sample record needs path, person and camera, and may have {sorted(known)}; got {sorted(record)}")
+            raise DataError(
+                f"a sample record needs path, person and camera, and may have {sorted(known)}; got {sorted(record)}"
+            )
         return cls(**{**record, "path": Path(record["path"])})
 
 
@@ -112,7 +116,9 @@ class Region:
 
     def __post_init__(self) -> None:
         if not (0 <= self.top < self.bottom <= 1 and 0 <= self.left < self.right <= 1):
-            raise ShapeError(f"region {self.name!r} must satisfy 0 <= top < bottom <= 1 and 0 <= left < right <= 1, got {self}")
+            raise ShapeError(
+                f"region {self.name!r} must satisfy 0 <= top < bottom <= 1 and 0 <= left < right <= 1, got {self}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +227,9 @@ class Cues:
             raise ShapeError("cannot stack no cues at all")
         first = items[0]
         if any(item.names != first.names or item.part_flip != first.part_flip for item in items):
-            raise ShapeError(f"all images of a batch must have the same cues, got {sorted({tuple(sorted(i.names)) for i in items})}")
+            raise ShapeError(
+                f"all images of a batch must have the same cues, got {sorted({tuple(sorted(i.names)) for i in items})}"
+            )
         return cls(**{n: torch.stack([getattr(i, n) for i in items]) for n in first.names}, part_flip=first.part_flip)
 
     def __getitem__(self, index: int | slice | Tensor) -> Cues:
@@ -287,6 +295,9 @@ class Descriptor:
         names = ("global_", "parts", "visibility", "spatial", "saliency")
         return {name: t for name in names if (t := getattr(self, name)) is not None}
 
+    def _changed(self, tensors: dict[str, Any]) -> Descriptor:
+        return replace(self, **tensors)
+
     def check(self) -> Descriptor:
         """Checks the values too: finite vectors (of visible parts), visibility in [0, 1], saliency not negative.
 
@@ -303,10 +314,14 @@ class Descriptor:
         }
         if self.spatial is not None and self.saliency is not None:
             wrong["spatial must be finite"] = ~torch.isfinite(self.spatial).flatten(1).all(1)
-            wrong["saliency must be finite and not negative"] = ~(torch.isfinite(self.saliency) & (self.saliency >= 0)).all(1)
+            wrong["saliency must be finite and not negative"] = ~(
+                torch.isfinite(self.saliency) & (self.saliency >= 0)
+            ).all(1)
         for message, rows in wrong.items():
             if bool(rows.any()):
-                raise ShapeError(f"{message}; image {int(rows.nonzero()[0])} of {len(self)} is not ({int(rows.sum())} in all)")
+                raise ShapeError(
+                    f"{message}; image {int(rows.nonzero()[0])} of {len(self)} is not ({int(rows.sum())} in all)"
+                )
         return self
 
     def __len__(self) -> int:
@@ -315,9 +330,11 @@ class Descriptor:
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Descriptor:
         """Some of the images; always a Descriptor, so an int index is refused (use ``d[i : i + 1]``)."""
         if isinstance(index, int):
-            raise ShapeError(f"index a Descriptor with a slice, a list or a tensor, got the int {index}; write d[{index}:{index + 1}]")
+            raise ShapeError(
+                f"index a Descriptor with a slice, a list or a tensor, got the int {index}; write d[{index}:{index + 1}]"
+            )
         rows = index if isinstance(index, slice | Tensor) else torch.as_tensor(list(index), dtype=torch.long)
-        return replace(self, **{name: t[rows] for name, t in self._tensors().items()})
+        return self._changed({name: t[rows] for name, t in self._tensors().items()})
 
     @classmethod
     def cat(cls, items: Iterable[Descriptor]) -> Descriptor:
@@ -333,14 +350,15 @@ class Descriptor:
         for item in items[1:]:
             items[0].check_same_model(item)
             if item._tensors().keys() != items[0]._tensors().keys():
-                raise ShapeError(f"descriptors differ in what they hold: {list(items[0]._tensors())} and {list(item._tensors())}")
-        return replace(items[0], **{n: torch.cat([getattr(i, n) for i in items]) for n in items[0]._tensors()})
+                raise ShapeError(
+                    f"descriptors differ in what they hold: {list(items[0]._tensors())} and {list(item._tensors())}"
+                )
+        return items[0]._changed({n: torch.cat([getattr(i, n) for i in items]) for n in items[0]._tensors()})
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Descriptor:
         """The same descriptors on another device or in another float type (visibility keeps float32)."""
-        return replace(
-            self,
-            **{n: t.to(device=device, dtype=None if n == "visibility" else dtype) for n, t in self._tensors().items()},
+        return self._changed(
+            {n: t.to(device=device, dtype=None if n == "visibility" else dtype) for n, t in self._tensors().items()}
         )
 
     def check_same_model(self, other: Descriptor) -> None:

@@ -49,7 +49,9 @@ def test_pcb_sums_its_stripes_and_compares_all_of_them() -> None:
     described = built.describe(torch.rand(3, 3, 96, 32))
     assert described.parts.shape == (3, 2, 512)
     cosines = torch.nn.functional.cosine_similarity(described.parts[:, None], described.parts[None], dim=3)
-    torch.testing.assert_close(distance_matrix(built.rule, described, described), 1 - cosines.mean(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        distance_matrix(built.rule, described, described), 1 - cosines.mean(2), atol=1e-6, rtol=0
+    )
 
 
 def test_pcb_reduced_feature() -> None:

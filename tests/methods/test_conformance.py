@@ -100,7 +100,9 @@ def test_gradients_reach_every_parameter(method: Method[Any]) -> None:
     terms = method.losses(method(images(), cues), labels, cues)
     assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
     torch.stack(list(terms.values())).sum().backward()
-    without = [n for n, p in method.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)]
+    without = [
+        n for n, p in method.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
+    ]
     # a bias before batch norm has no influence on the loss, so its gradient is only rounding
     assert not without, without
 
@@ -142,7 +144,7 @@ def test_config_save_and_load_round_trip(method: Method[Any], tmp_path: Path) ->
     with torch.no_grad():
         for tensor in method.state_dict().values():
             if tensor.is_floating_point():
-                tensor += 0.01
+                tensor.add_(0.01)
     path = tmp_path / "weights.safetensors"
     methods.save(method, path)
     back = methods.restore(path)
@@ -166,7 +168,9 @@ def test_a_missing_cue_raises_the_named_error(method: Method[Any]) -> None:
     if not method.needs.describe:
         method.describe(images())
         return
-    with pytest.raises(MissingCueError, match=f"method '{method.name()}' needs the cue .* choose a method that needs none: baseline"):
+    with pytest.raises(
+        MissingCueError, match=f"method '{method.name()}' needs the cue .* choose a method that needs none: baseline"
+    ):
         method.describe(images(), Cues())
 
 
@@ -211,8 +215,7 @@ def test_load_by_name_and_by_dotted_path(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UsageError, match="no method 'pgfb'; choose one of: baseline"):
         methods.load("pgfb")
     (tmp_path / "outside_method.py").write_text(
-        "from occlureid.methods.baseline import Baseline\n"
-        "class Mine(Baseline):\n    pass\n"
+        "from occlureid.methods.baseline import Baseline\nclass Mine(Baseline):\n    pass\n"
     )
     (tmp_path / "empty_method.py").write_text("")
     (tmp_path / "pack").mkdir()
@@ -255,11 +258,27 @@ def test_restore_refuses_what_is_not_a_method(tmp_path: Path) -> None:
         methods.restore(path)
     metadata = {"occlureid": "method", "name": "baseline", "classes": "7", "config": "{}"}
     save_file(state, path, metadata=metadata)
-    with pytest.raises(DataError, match="cannot be restored"):
+    with pytest.raises(DataError, match="do not fit the settings"):
+        methods.restore(path)
+    save_file(state, path, metadata={**metadata, "config": '{"nonsense": 1}'})
+    with pytest.raises(DataError, match="cannot be restored: unknown setting 'nonsense'"):
         methods.restore(path)
     save_file(state, path, metadata={**metadata, "classes": "1000000000000"})
     with pytest.raises(DataError, match="classes"):
         methods.restore(path)
+
+
+def test_settings_that_leave_the_layers_can_be_changed_on_restoring(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    built = make("pgfa")
+    methods.save(built, path)
+    changed = methods.restore(path, changes={"match": "all_visible"})
+    assert changed.rule.visibility == "ignore"
+    assert changed.fingerprint() != built.fingerprint()
+    with pytest.raises(DataError, match="do not fit the settings"):
+        methods.restore(path, changes={"parts": 2})
+    with pytest.raises(SettingsError, match="did you mean 'match'"):
+        methods.restore(path, changes={"mtach": "shared"})
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_changes() -> None:

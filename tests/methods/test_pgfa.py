@@ -67,7 +67,9 @@ LOW = (10.0, 90.0, 0.9)
         ({"confidence": 0.95}, [HIGH, MIDDLE, LOW], [1, 1, 1]),  # nothing certain enough: too few landmarks
     ],
 )
-def test_eq_5_part_labels(settings: dict[str, Any], points: list[tuple[float, float, float]], labels: list[int]) -> None:
+def test_eq_5_part_labels(
+    settings: dict[str, Any], points: list[tuple[float, float, float]], labels: list[int]
+) -> None:
     assert make(**settings).part_labels(landmarks(*points))[0].tolist() == labels
 
 
@@ -87,7 +89,9 @@ def test_heatmaps_do_not_depend_on_the_input_size() -> None:
     small, large = make(size=(128, 64)), make(size=(256, 128))
     keypoints = landmarks((20.0, 40.0, 0.9))
     scaled = keypoints * torch.tensor([2.0, 2.0, 1.0])
-    torch.testing.assert_close(small.heatmaps(keypoints, (8, 4))[0], large.heatmaps(scaled, (8, 4))[0], atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        small.heatmaps(keypoints, (8, 4))[0], large.heatmaps(scaled, (8, 4))[0], atol=2e-3, rtol=0
+    )
 
 
 def test_sigma_can_be_set() -> None:
@@ -174,13 +178,19 @@ def unit(angle: float) -> list[float]:
 
 def test_eq_6_to_8_by_hand() -> None:
     """Pose vectors 60 degrees apart; parts 0, 90 and 60 degrees apart; the query hides part 2, the gallery image part 3."""
-    query = Descriptor(torch.tensor([unit(0)]), torch.tensor([[unit(0), unit(0), unit(0)]]), torch.tensor([[1.0, 0, 1]]))
-    gallery = Descriptor(torch.tensor([unit(60)]), torch.tensor([[unit(0), unit(90), unit(60)]]), torch.tensor([[1.0, 1, 0]]))
+    query = Descriptor(
+        torch.tensor([unit(0)]), torch.tensor([[unit(0), unit(0), unit(0)]]), torch.tensor([[1.0, 0, 1]])
+    )
+    gallery = Descriptor(
+        torch.tensor([unit(60)]), torch.tensor([[unit(0), unit(90), unit(60)]]), torch.tensor([[1.0, 1, 0]])
+    )
     similarity = (1 * 1.0 + 0.5) / (1 + 1)  # (l_1 d_1 + d_pose) / (sum l + 1): only part 1 is shared
     found = distance_matrix(make().rule, query, gallery)
     assert float(found) == pytest.approx(1 - similarity, abs=1e-6)
     everything = (1.0 + 0.0 + 0.5 + 0.5) / 4
-    assert float(distance_matrix(make(match="all_visible").rule, query, gallery)) == pytest.approx(1 - everything, abs=1e-6)
+    assert float(distance_matrix(make(match="all_visible").rule, query, gallery)) == pytest.approx(
+        1 - everything, abs=1e-6
+    )
     assert float(distance_matrix(make(match="global_only").rule, query, gallery)) == pytest.approx(0.5, abs=1e-6)
     assert float(distance_matrix(make(match="parts_only").rule, query, gallery)) == pytest.approx(0.0, abs=1e-6)
 
@@ -209,7 +219,9 @@ def test_training_without_landmarks_is_refused() -> None:
         make()(torch.rand(1, 3, *SIZE), Cues())
 
 
-@pytest.mark.parametrize("wrong", [{"parts": 0}, {"balance": 1.1}, {"confidence": -0.1}, {"sigma": "wide"}, {"min_landmarks": 19}])
+@pytest.mark.parametrize(
+    "wrong", [{"parts": 0}, {"balance": 1.1}, {"confidence": -0.1}, {"sigma": "wide"}, {"min_landmarks": 19}]
+)
 def test_settings_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=f"setting '{next(iter(wrong))}"):
         make(**wrong)

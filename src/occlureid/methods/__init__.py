@@ -84,6 +84,7 @@ class Method(nn.Module, ABC, Generic[Output]):
     Attributes:
         rule: how its descriptors are compared.
         preprocess: the image size and normalisation; travels with the weights.
+        provenance: plain values on where the weights come from (recipe, initial weights); travels with them.
         regions: where its parts lie in the image, one Region a part, where that is fixed; used to draw matches.
     """
 
@@ -101,6 +102,7 @@ class Method(nn.Module, ABC, Generic[Output]):
             raise ShapeError(f"a method needs at least one class, got {classes}")
         self.config = config
         self.classes = classes
+        self.provenance: dict[str, Any] = {}
         self._fingerprint: tuple[int, str] | None = None
 
     @classmethod
@@ -191,7 +193,9 @@ def load(name: str) -> type[Method[Any]]:
     """
     dotted = f"{__name__}.{name}" if "." not in name else name
     if "." not in name and name not in available():
-        raise UsageError(f"no method {name!r}; choose one of: {', '.join(available())}, or a module of your own (my.module)")
+        raise UsageError(
+            f"no method {name!r}; choose one of: {', '.join(available())}, or a module of your own (my.module)"
+        )
     try:
         module = importlib.import_module(dotted)
     except ModuleNotFoundError as error:
@@ -199,7 +203,10 @@ def load(name: str) -> type[Method[Any]]:
     found = [
         c
         for c in vars(module).values()
-        if inspect.isclass(c) and issubclass(c, Method) and c.__module__ == module.__name__ and not inspect.isabstract(c)
+        if inspect.isclass(c)
+        and issubclass(c, Method)
+        and c.__module__ == module.__name__
+        and not inspect.isabstract(c)
     ]
     if len(found) != 1:
         raise UsageError(f"{dotted} must hold exactly one Method, found {[c.__name__ for c in found]}")
@@ -228,21 +235,28 @@ def save(method: Method[Any], path: Path | str) -> None:
     path = Path(path)
     metadata = {"occlureid": "method", "name": method.name(), "classes": str(method.classes)}
     metadata["config"] = json.dumps(method.config.to_dict())
+    metadata["provenance"] = json.dumps(method.provenance)
     partial = path.with_name(path.name + ".partial")
     save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, partial, metadata=metadata)
     partial.replace(path)
 
 
-def restore(path: Path | str, method_class: type[Method[Any]] | None = None) -> Method[Any]:
+def restore(
+    path: Path | str,
+    method_class: type[Method[Any]] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Method[Any]:
     """The method that ``save`` wrote, in evaluation mode; nothing in the file is executed, nothing is fetched.
 
     Args:
         path: the file.
         method_class: the class, where it lives outside this package: a file may not choose what is imported.
+        changes: settings to change that leave the layers as they are, such as what is matched.
 
     Raises:
         MissingWeightsError: there is no such file.
-        DataError: the file is damaged, is not a method, or does not fit its own settings.
+        DataError: the file is damaged, is not a method, or does not fit its settings.
+        SettingsError: a changed setting is unknown or out of range.
     """
     path = Path(path)
     if not path.is_file():
@@ -255,11 +269,20 @@ def restore(path: Path | str, method_class: type[Method[Any]] | None = None) -> 
             raise DataError(f"{path}: not the weights of a method (its metadata is {json.dumps(metadata)[:200]})")
         name, classes, settings = metadata["name"], int(metadata["classes"]), json.loads(metadata["config"])
         if method_class is None and "." in name:
-            raise DataError(f"{path}: its method {name!r} lives outside the package; pass it: restore(path, load({name!r}))")
+            raise DataError(
+                f"{path}: its method {name!r} lives outside the package; pass it: restore(path, load({name!r}))"
+            )
         if classes > max((size for tensor in state.values() for size in tensor.shape), default=0):
             raise DataError(f"{path}: damaged: it claims {classes} classes, and no tensor in it has as many rows")
-        method = _build(method_class or load(name), classes, settings, seed=0)
-        method.load_state_dict(state, strict=True)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, SettingsError, UsageError) as error:
+        cls = method_class or load(name)
+        cls.Config.build(settings)
+        provenance = dict(json.loads(metadata.get("provenance", "{}")))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, SettingsError, UsageError) as error:
         raise DataError(f"{path}: cannot be restored: {error}") from error
+    method = _build(cls, classes, {**settings, **(changes or {})}, seed=0)
+    try:
+        method.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise DataError(f"{path}: its weights do not fit the settings: {error}") from error
+    method.provenance = provenance
     return method.eval()

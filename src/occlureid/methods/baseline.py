@@ -26,7 +26,7 @@ from occlureid.models.losses import batch_hard_triplet
 from occlureid.types import Cues, Descriptor
 
 
-class Config(Settings):
+class BaselineConfig(Settings):
     """Settings of the baseline; the defaults are the paper's."""
 
     backbone: str = "resnet50"
@@ -65,11 +65,11 @@ class Baseline(Method[Output]):
         2019,
         "https://arxiv.org/abs/1903.07071",
     )
-    Config = Config
-    config: Config
+    Config = BaselineConfig
+    config: BaselineConfig
     rule = MatchRule(metric="cosine", part_factor=0)
 
-    def __init__(self, config: Config, classes: int) -> None:
+    def __init__(self, config: BaselineConfig, classes: int) -> None:
         super().__init__(config, classes)
         self.backbone = Backbone(config.backbone, config.size, config.last_stride)
         self.preprocess = Preprocess(config.size, self.backbone.mean, self.backbone.std)
@@ -93,4 +93,3 @@ class Baseline(Method[Output]):
     def embed(self, images: Tensor, cues: Cues) -> Descriptor:
         """The vector after the neck, compared by cosine (section 2.5)."""
         return Descriptor.from_vectors(self(images, cues).normalised.float(), self.fingerprint())
-

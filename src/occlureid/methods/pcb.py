@@ -26,7 +26,7 @@ from occlureid.models.heads import ReducedClassifier, stripe_pool
 from occlureid.types import Cues, Descriptor, Region
 
 
-class Config(Settings):
+class PCBConfig(Settings):
     """Settings of PCB; the defaults are the paper's."""
 
     backbone: str = "resnet50"
@@ -67,16 +67,17 @@ class PCB(Method[Output]):
         2018,
         "https://arxiv.org/abs/1711.09349",
     )
-    Config = Config
-    config: Config
+    Config = PCBConfig
+    config: PCBConfig
     rule = MatchRule(metric="cosine", visibility="ignore", global_weight=0)
 
-    def __init__(self, config: Config, classes: int) -> None:
+    def __init__(self, config: PCBConfig, classes: int) -> None:
         super().__init__(config, classes)
         self.backbone = Backbone(config.backbone, config.size, config.last_stride)
         self.preprocess = Preprocess(config.size, self.backbone.mean, self.backbone.std)
         self.heads = nn.ModuleList(
-            ReducedClassifier(self.backbone.channels, config.reduced, classes, config.dropout) for _ in range(config.parts)
+            ReducedClassifier(self.backbone.channels, config.reduced, classes, config.dropout)
+            for _ in range(config.parts)
         )
         k = config.parts
         self.regions = tuple(Region(f"stripe {i + 1}", i / k, 0.0, (i + 1) / k, 1.0) for i in range(k))
@@ -98,4 +99,6 @@ class PCB(Method[Output]):
         output = self(images, cues)
         parts = output.pooled if self.config.test_feature == "pooled" else output.reduced
         visibility = torch.ones(parts.shape[:2], device=parts.device)
-        return Descriptor(output.features.mean((2, 3)).float(), parts.float(), visibility, fingerprint=self.fingerprint())
+        return Descriptor(
+            output.features.mean((2, 3)).float(), parts.float(), visibility, fingerprint=self.fingerprint()
+        )

@@ -1,7 +1,7 @@
 """PGFA: pose landmarks say where to look and which stripes may be compared.
 
-Jiaxu Miao, Yu Wu, Ping Liu, Yuhang Ding, Yi Yang, "Pose-Guided Feature Alignment for Occluded Person Re-Identification", ICCV
-2019, https://openaccess.thecvf.com/content_ICCV_2019/html/Miao_Pose-Guided_Feature_Alignment_for_Occluded_Person_Re-Identification_ICCV_2019_paper.html
+Jiaxu Miao, Yu Wu, Ping Liu, Yuhang Ding, Yi Yang, "Pose-Guided Feature Alignment for Occluded Person Re-Identification",
+ICCV 2019, https://doi.org/10.1109/ICCV.2019.00063
 
 Implements Eq. 1 to 8. Differs from the paper in
 - Eq. 2 and 5: a landmark below the threshold is left out; the paper moves it to the origin, where it would make the first part
@@ -12,7 +12,8 @@ Implements Eq. 1 to 8. Differs from the paper in
   in ResNet-50, the two are equal;
 - the reduction is the released code's block (dropout, linear, batch norm), not a bare 1x1 convolution (``reducer: conv``).
 Differs from the released code in
-- Eq. 6: the reduced part features are compared, as the paper says; the code compares the pooled ones (``partial_test_feature: pooled``);
+- Eq. 6: the reduced part features are compared, as the paper says; the code compares the pooled ones
+  (``partial_test_feature: pooled``);
 - the Gaussian is measured on images of ``reference_size``, so that it does not change with the size an image was stored at;
   heatmaps are not rounded to 8 bits; heatmaps and part labels take the same person where several have as many landmarks;
 - Eq. 8 is a distance here: lower is closer. The code's (s + 1)/2 instead of s does not change the order.
@@ -37,7 +38,7 @@ from occlureid.models.heads import ReducedClassifier, stripe_pool
 from occlureid.types import Cues, Descriptor, Region
 
 
-class Config(Settings):
+class PGFAConfig(Settings):
     """Settings of PGFA; the defaults are the paper's for Occluded-DukeMTMC."""
 
     backbone: str = "resnet50"
@@ -102,13 +103,13 @@ class PGFA(Method[Output]):
         "Miao, Wu, Liu, Ding, Yang",
         "ICCV",
         2019,
-        "https://openaccess.thecvf.com/content_ICCV_2019/html/Miao_Pose-Guided_Feature_Alignment_for_Occluded_Person_Re-Identification_ICCV_2019_paper.html",
+        "https://doi.org/10.1109/ICCV.2019.00063",
     )
     needs = Needs(train=frozenset({"keypoints"}), describe=frozenset({"keypoints"}))
-    Config = Config
-    config: Config
+    Config = PGFAConfig
+    config: PGFAConfig
 
-    def __init__(self, config: Config, classes: int) -> None:
+    def __init__(self, config: PGFAConfig, classes: int) -> None:
         super().__init__(config, classes)
         self.backbone = Backbone(config.backbone, config.size, config.last_stride)
         self.preprocess = Preprocess(config.size, self.backbone.mean, self.backbone.std)
@@ -135,7 +136,11 @@ class PGFA(Method[Output]):
     def kept(self, keypoints: Tensor) -> Tensor:
         """Eq. 2: (B, J, 3) to (B, J) bool, the landmarks that are certain enough."""
         confidence = keypoints[..., 2]
-        above = confidence >= self.config.confidence if self.config.confidence_rule == "at_least" else confidence > self.config.confidence
+        above = (
+            confidence >= self.config.confidence
+            if self.config.confidence_rule == "at_least"
+            else confidence > self.config.confidence
+        )
         return above & (confidence > 0)  # 0 is "not found", whatever the threshold
 
     def part_labels(self, keypoints: Tensor) -> Tensor:
@@ -170,7 +175,10 @@ class PGFA(Method[Output]):
         sigma = reference[0] * reference[1] / 1000 if config.sigma == "area" else config.sigma
         scale = [a / b for a, b in zip(config.size, reference, strict=True)]
         kept = self.kept(keypoints)
-        maps = gaussian_heatmaps(keypoints, config.size, size, (sigma * scale[0], sigma * scale[1])) * kept[..., None, None]
+        maps = (
+            gaussian_heatmaps(keypoints, config.size, size, (sigma * scale[0], sigma * scale[1]))
+            * kept[..., None, None]
+        )
         lost = ~self._found(keypoints)
         return torch.where(lost[:, None, None, None], 1.0, maps), kept | lost[:, None]
 

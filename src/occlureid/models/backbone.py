@@ -64,12 +64,18 @@ class Backbone(nn.Module):
     def _keep_last_resolution(self) -> None:
         """Sets the strides of the last halving to 1: every strided layer whose output has the final resolution."""
         final, strided = self.map_size, []
+        before: set[tuple[int, ...]] = set()
 
         def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if tuple(output.shape[-2:]) == final and inputs[0].shape[-2] >= 2 * final[0] - 1 > final[0]:
+            if tuple(output.shape[-2:]) == final and inputs[0].shape[-2] >= max(2 * final[0] - 1, final[0] + 1):
                 strided.append(module)
+                before.add(tuple(inputs[0].shape[-2:]))
 
-        hooks = [m.register_forward_hook(note) for m in self.modules() if isinstance(m, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d)]
+        hooks = [
+            m.register_forward_hook(note)
+            for m in self.modules()
+            if isinstance(m, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d)
+        ]
         self._probe()
         for hook in hooks:
             hook.remove()
@@ -77,15 +83,14 @@ class Backbone(nn.Module):
             module.stride = (1, 1)  # type: ignore[assignment]
             if isinstance(module, nn.AvgPool2d):
                 module.kernel_size = 1  # the pooling of a ResNet-D shortcut only serves to halve
-        doubled = (2 * final[0], 2 * final[1])
         try:
             self.map_size = self._probe() if strided else final
         except RuntimeError:
             self.map_size = final
-        if self.map_size != doubled:
+        if before != {self.map_size}:
             raise SettingsError(
-                f"backbone {self.name!r}: the last stage cannot be kept at {doubled[0]} x {doubled[1]} (its layers do not allow "
-                f"stride 1); set last_stride: 2 to take its {final[0]} x {final[1]} map"
+                f"backbone {self.name!r}: the last stage cannot be kept at twice {final[0]} x {final[1]} (its layers do not "
+                f"allow stride 1); set last_stride: 2 to take that map"
             )
 
 
@@ -93,7 +98,7 @@ def _create(name: str, size: tuple[int, int], *, pretrained: bool, overlay: dict
     declare_missing()
     import timm
 
-    if not timm.is_model(name.split(".")[0]):
+    if not timm.is_model(name.partition(".")[0]):
         near = difflib.get_close_matches(name, timm.list_models(), n=5)
         raise SettingsError(f"timm {timm.__version__} has no model {name!r}; near: {', '.join(near) or 'none'}")
     arguments: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "pretrained": pretrained}
@@ -125,7 +130,7 @@ def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) ->
         source = _create(backbone.name, backbone.size, pretrained=True, overlay=overlay)
     except Exception as error:  # the hub client raises many unrelated kinds
         raise MissingWeightsError(
-            f"ImageNet weights of {backbone.name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}); give a network "
-            "or a file, or start from random weights with initial_weights: none"
+            f"ImageNet weights of {backbone.name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}); give a "
+            "network or a file, or start from random weights with initial_weights: none"
         ) from error
     backbone.net.load_state_dict(source.state_dict(), strict=True)

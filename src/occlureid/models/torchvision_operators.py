@@ -28,7 +28,7 @@ def _extension_loads() -> bool:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for file in Path(folder).glob("_C*.so"):
             try:
-                torch.ops.load_library(str(file))
+                torch.ops.load_library(str(file))  # type: ignore[no-untyped-call]
             except OSError:
                 return False
             return True
@@ -45,8 +45,8 @@ def declare_missing() -> bool:
         return True
     if _extension_loads():
         return False
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for signature in _SIGNATURES:
-        library.define(signature)
+        library.define(signature)  # type: ignore[no-untyped-call]
     _declared.append(library)
     return True
