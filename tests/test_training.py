@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -313,6 +314,24 @@ def test_signal_finishes_the_step_and_writes_a_checkpoint(
     assert signal.getsignal(number) is before
     assert read_checkpoint(tmp_path / "checkpoint.pt").state.step == 5
     train_method(busy_method(), samples, SMALL, tmp_path, resume=True)
+    assert_same_run(whole, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_to_the_whole_group_spares_the_loading_workers(
+    samples: list[Sample], whole: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    def to_all(*_: Any) -> None:
+        if method.passes == 4:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, number)
+            os.kill(os.getpid(), number)
+
+    method = busy_method()
+    method.register_forward_pre_hook(to_all)
+    with pytest.raises(TrainingStoppedError, match="stopped by"):
+        train_method(method, samples, SMALL.with_changes(workers=1), tmp_path)
+    train_method(busy_method(), samples, SMALL.with_changes(workers=1), tmp_path, resume=True)
     assert_same_run(whole, tmp_path)
 
 

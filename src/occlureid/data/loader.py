@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -210,6 +211,12 @@ class Tally:
         )
 
 
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl-C and a scheduler's SIGTERM reach every process of a group; the main one decides when workers end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class BatchLoader:
     """Iterates over the batches of an epoch; made by ``make_loader``.
 
@@ -246,6 +253,7 @@ class BatchLoader:
             collate_fn=Collate(self._images.size),
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
+            worker_init_fn=_leave_signals_to_the_main_process,
             generator=torch.Generator().manual_seed(self._images.seed),
         )
 

@@ -1,0 +1,1 @@
+"""Slow, obvious loops that the fast code must equal."""
