@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -229,8 +230,9 @@ def _train(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         progress=True,
     )
-    print(result.summary())
-    print(result.weights)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun the first process speaks for all
+        print(result.summary())
+        print(result.weights)
     return 0
 
 
