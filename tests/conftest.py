@@ -1,4 +1,4 @@
-"""What all tests share: one thread of arithmetic, so that two test processes do not fight for two cores."""
+"""What all tests share: one thread of arithmetic, for small tensors on busy cores wait longer than they compute."""
 
 import torch
 

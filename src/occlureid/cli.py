@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import logging
 import os
@@ -188,6 +189,10 @@ def _bar(label: str) -> Callable[[int, int], None]:
     return update
 
 
+def _today() -> str:
+    return datetime.date.today().isoformat()
+
+
 def _layers(options: argparse.Namespace, *first: dict[str, Any]) -> list[dict[str, Any]]:
     from occlureid.config import parse_assignments
 
@@ -293,10 +298,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             )
         )
     if options.report:
-        import datetime
-
         runs = dict(zip(names, zip(described, reports, strict=True), strict=True))
-        print(write_evaluation(options.report, runs, date=datetime.date.today().isoformat()))
+        print(write_evaluation(options.report, runs, date=_today()))
     return 0
 
 
@@ -360,7 +363,7 @@ def methods_table(*, markdown: bool) -> str:
 def _demo(options: argparse.Namespace) -> int:
     from occlureid.demo import demo
 
-    print(f"report: {demo(options.out, device=options.device, bar=_bar).resolve()}")
+    print(f"report: {demo(options.out, device=options.device, date=_today(), bar=_bar).resolve()}")
     return 0
 
 

@@ -28,6 +28,7 @@ def demo(
     recipes: tuple[str, ...] = ("demo-pgfa", "demo-baseline"),
     changes: dict[str, object] | None = None,
     device: str = "cpu",
+    date: str = "",
     bar: Bar | None = None,
 ) -> Path:
     """Renders a world, trains each recipe on it, scores query against gallery, and writes a report.
@@ -40,6 +41,7 @@ def demo(
         recipes: what to train.
         changes: values to change in each recipe (``RunSettings``).
         device: where to render and to describe; training takes what its own settings say.
+        date: as the report prints it.
         bar: makes a progress bar, a function of (done, of), from a label; without it nothing is drawn.
 
     Returns:
@@ -67,7 +69,9 @@ def demo(
 
         described = describe_dataset(methods.restore(result.weights), dataset, device=device, progress=progress)
         described.save(out / recipe / "described")
-        runs[recipe] = described, score(described)
-        if described.rule.visibility == "binary":
-            runs[f"{recipe}, all parts taken as visible"] = described, score(described, {"visibility": "ignore"})
-    return write_evaluation(out / "report.html", runs, title="occlureid demo: pedestrians of a rendered world")
+        name = recipe.removeprefix("demo-")
+        runs[name] = described, score(described)
+        if described.query.parts.shape[1] and described.rule.visibility != "ignore":
+            runs[f"{name}, all parts taken as visible"] = described, score(described, {"visibility": "ignore"})
+    title = "occlureid demo: pedestrians of a rendered world"
+    return write_evaluation(out / "report.html", runs, title=title, date=date)

@@ -109,9 +109,10 @@ def _provenance_notes(runs: Mapping[str, tuple[Described, Report]]) -> list[str]
         notes.append(
             "The images are rendered. What is measured on them says nothing about accuracy on real photographs."
         )
-    scratch = [name for name, record in records.items() if record.get("training", {}).get("initial_weights") == "none"]
-    if scratch:
-        notes.append(f"Trained from random weights, without ImageNet: {', '.join(scratch)}.")
+    scratch = [record.get("training", {}).get("initial_weights") == "none" for record in records.values()]
+    if any(scratch):
+        names = ", ".join(name for name, from_scratch in zip(records, scratch, strict=True) if from_scratch)
+        notes.append(f"Trained from random weights, without ImageNet{'' if all(scratch) else f': {names}'}.")
     return notes
 
 

@@ -1,0 +1,33 @@
+"""The demo at a size for tests: every stage runs, a second call repeats nothing but the scoring, the report is complete."""
+
+import json
+from pathlib import Path
+
+from occlureid.demo import DEMO_WORLD, demo
+
+TINY = DEMO_WORLD.with_changes(train_persons=6, test_persons=4, cameras=2, train_images=2, size=(64, 32))
+CHANGES = {
+    "model": {"size": [64, 32]},
+    "train": {"epochs": 1, "batch_size": 8, "workers": 0, "accelerator": "cpu", "warmup_epochs": 0},
+}
+
+
+def test_demo_goes_the_whole_path_and_goes_on(tmp_path: Path) -> None:
+    labels: list[str] = []
+
+    def bar(label: str):
+        labels.append(label)
+        return lambda done, of: None
+
+    report = demo(tmp_path, world=TINY, changes=CHANGES, date="2026-01-01", bar=bar)
+    figures = json.loads(report.with_suffix(".json").read_text())
+    assert [run["name"] for run in figures["runs"]] == ["pgfa", "pgfa, all parts taken as visible", "baseline"]
+    assert figures["date"] == "2026-01-01"
+    assert any("random weights" in note for note in figures["notes"])
+    assert any("rendered" in note for note in figures["notes"])
+    assert labels[0] == "render the world"
+    assert "demo-pgfa: describe gallery" in labels
+    weights = tmp_path / "demo-pgfa" / "weights.safetensors"
+    before = (weights.stat().st_mtime_ns, report.read_bytes())
+    assert demo(tmp_path, world=TINY, changes=CHANGES, date="2026-01-01") == report
+    assert (weights.stat().st_mtime_ns, report.read_bytes()) == before
