@@ -59,14 +59,12 @@ def test_loading_and_scoring_need_no_model_code(
     dataset: ReidDataset, method: methods.Method[Any], tmp_path: Path
 ) -> None:
     folder = describe_dataset(method, dataset).save(tmp_path / "d")
-    code = (
-        "import sys; from occlureid.described import Described, score; "
-        f"score(Described.load({str(folder)!r})); "
-        "ours = ("
-        "occlureid.methods",
-        "occlureid.models",
-        "timm); sys.exit([m for m in sys.modules if m.startswith(ours)] or 0)",
-    )
+    code = f"""
+import sys
+from occlureid.described import Described, score
+score(Described.load({str(folder)!r}))
+sys.exit([name for name in sys.modules if name.startswith(("occlureid.methods", "occlureid.models", "timm"))] or 0)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

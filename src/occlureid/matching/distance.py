@@ -171,7 +171,7 @@ def _fill_base(
         ready = _prepare_chunk(rule, query[top : top + query_rows], "query", dtype, step)
         for left in range(0, len(gallery), gallery_rows):
             other = _prepare_chunk(rule, gallery[left : left + gallery_rows], "gallery", dtype, step)
-            out[top : top + query_rows, left : left + gallery_rows] = block(rule, ready, other)
+            block(rule, ready, other, out=out[top : top + query_rows, left : left + gallery_rows])
 
 
 def _prepare_chunk(rule: MatchRule, item: Descriptor, side: Side, dtype: torch.dtype, step: int) -> Ready:

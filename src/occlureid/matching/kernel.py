@@ -178,7 +178,9 @@ def prepare(rule: MatchRule, item: Descriptor, side: Side, dtype: torch.dtype) -
     gamma, beta = (rule.global_weight, rule.part_factor) if side == "query" else (1.0, 1.0)
     visible = part_weights(rule, item.visibility).to(dtype).to(compute)
     weights = F.pad(visible, (1, 0), value=gamma)
-    parts = torch.where(visible[..., None] > 0, item.parts, 0).to(compute)
+    parts = item.parts.to(compute)
+    if not bool(torch.isfinite(torch.linalg.vector_norm(parts, dim=-1)).all()):  # else a weight of 0 is enough to exclude
+        parts = torch.where(visible[..., None] > 0, parts, 0)
     if rule.metric == "euclidean":
         return Ready(torch.cat([item.global_.to(compute), parts.flatten(1)], 1), weights, _sizes(item))
 
@@ -191,8 +193,11 @@ def prepare(rule: MatchRule, item: Descriptor, side: Side, dtype: torch.dtype) -
     return Ready(vectors, weights, _sizes(item))
 
 
-def block(rule: MatchRule, query: Ready, gallery: Ready) -> Tensor:
-    """(Q, G) distances by global vector and parts, in the type of the weights; infinity where nothing can be compared."""
+def block(rule: MatchRule, query: Ready, gallery: Ready, out: Tensor | None = None) -> Tensor:
+    """(Q, G) distances by global vector and parts, in the type of the weights; infinity where nothing can be compared.
+
+    ``out`` receives the result too, where it is given (without gradient); the commonest rule then needs no copy.
+    """
     shared = query.weights @ gallery.weights.T
     if rule.metric == "euclidean":
         total = torch.zeros_like(shared)
@@ -206,10 +211,11 @@ def block(rule: MatchRule, query: Ready, gallery: Ready) -> Tensor:
         similarity = shared - total  # gamma s_G + beta sum_k w_k s_k
         distance = (gamma + beta * parts) - (gamma + beta * (shared - gamma) + similarity) / 2
     elif rule.global_weight > 0:
-        return total / shared
+        return torch.div(total, shared, out=out)
     else:
         distance = total / torch.where(shared > 0, shared, 1)
-    return distance if rule.global_weight > 0 else torch.where(shared > 0, distance, torch.inf)
+    distance = distance if rule.global_weight > 0 else torch.where(shared > 0, distance, torch.inf)
+    return distance if out is None else out.copy_(distance)
 
 
 def _pieces(query: Ready, gallery: Ready) -> Iterator[tuple[Tensor, Tensor]]:
