@@ -1,8 +1,9 @@
-"""Writes the generated tables into README.md; with --check, only says whether they are current."""
+"""Writes the generated tables into README.md and docs/results.md; with --check, only says whether they are current."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from occlureid.cli import methods_table
 from occlureid.data import LAYOUTS
 
-README = Path(__file__).parent.parent / "README.md"
+DOCS = Path(__file__).parent
+PAGES = (DOCS.parent / "README.md", DOCS / "results.md")
 
 
 def datasets_table() -> str:
@@ -35,23 +37,61 @@ def datasets_table() -> str:
     return "\n".join(lines)
 
 
+def occlusion_table() -> str:
+    """The runs of benchmarks/occlusion.py, from the file that it wrote."""
+    record = json.loads((DOCS / "results" / "occlusion.json").read_text(encoding="utf-8"))
+    lines = [
+        "| | Rank-1 [95 % interval] | Rank-5 | mAP, hits | mAP, trapezoid | mINP |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in record["runs"].items():
+        low, high = row["intervals"]["rank_1"]
+        rest = " | ".join(f"{100 * row[key]:.1f}" for key in ("rank_5", "mAP_hits", "mAP_trapezoid", "mINP"))
+        lines.append(f"| {name} | {100 * row['rank_1']:.1f} [{100 * low:.1f}, {100 * high:.1f}] | {rest} |")
+    return "\n".join(lines)
+
+
+def obstacles_table() -> str:
+    """Rank-1 by what hides the person, for the runs that the text speaks of."""
+    runs = json.loads((DOCS / "results" / "occlusion.json").read_text(encoding="utf-8"))["runs"]
+    shown = [name for name in ("pgfa", "pgfa, all parts taken as visible", "baseline") if name in runs]
+    lines = [f"| obstacle | queries | {' | '.join(shown)} |", "| --- " * (len(shown) + 2) + "|"]
+    for kind, (queries, *_) in runs[shown[0]]["by_obstacle"].items():
+        cells = " | ".join(f"{100 * runs[name]['by_obstacle'][kind][1]:.1f}" for name in shown)
+        lines.append(f"| {kind} | {queries} | {cells} |")
+    return "\n".join(lines)
+
+
+TABLES = {
+    "methods": lambda: methods_table(markdown=True),
+    "datasets": datasets_table,
+    "occlusion": occlusion_table,
+    "obstacles": obstacles_table,
+}
+
+
 def generated(text: str) -> str:
-    """The page with its marked blocks filled in."""
-    for name, table in (("methods", methods_table(markdown=True)), ("datasets", datasets_table())):
+    """A page with its marked blocks filled in."""
+    for name, table in TABLES.items():
         pattern = rf"(<!-- {name}: [^\n]* -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, count=1, flags=re.S)
+        if re.search(pattern, text, flags=re.S):
+            filled = table()
+            text = re.sub(pattern, lambda m, filled=filled: f"{m[1]}{filled}\n{m[2]}", text, count=1, flags=re.S)
     return text
 
 
 def main() -> int:
     """Returns 1 where --check finds an old table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    old = README.read_text(encoding="utf-8")
-    new = generated(old)
-    if parser.parse_args().check:
-        return int(new != old)
-    README.write_text(new, encoding="utf-8")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a table is old")
+    check = parser.parse_args().check
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = generated(old)
+        if check and new != old:
+            return 1
+        if not check:
+            page.write_text(new, encoding="utf-8")
     return 0
 
 

@@ -179,7 +179,9 @@ def prepare(rule: MatchRule, item: Descriptor, side: Side, dtype: torch.dtype) -
     visible = part_weights(rule, item.visibility).to(dtype).to(compute)
     weights = F.pad(visible, (1, 0), value=gamma)
     parts = item.parts.to(compute)
-    if not bool(torch.isfinite(torch.linalg.vector_norm(parts, dim=-1)).all()):  # else a weight of 0 is enough to exclude
+    if not bool(
+        torch.isfinite(torch.linalg.vector_norm(parts, dim=-1)).all()
+    ):  # else a weight of 0 is enough to exclude
         parts = torch.where(visible[..., None] > 0, parts, 0)
     if rule.metric == "euclidean":
         return Ready(torch.cat([item.global_.to(compute), parts.flatten(1)], 1), weights, _sizes(item))
