@@ -1,6 +1,5 @@
 """The point of it all, learned from scratch in half a minute: compare what both images show, and nothing else."""
 
-
 import numpy as np
 import pytest
 
