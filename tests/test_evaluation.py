@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, dcg_score
 
 from occlureid.errors import DataError, ShapeError, UsageError
 from occlureid.evaluation import Report, Truth, bootstrap_intervals, evaluate, find_truth, score_block, score_blocks
@@ -99,7 +99,7 @@ def test_without_ties_equals_the_classic_loop(seed, gallery):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_average_precision_equals_scikit_learn_after_dropping_the_ignored(seed):
+def test_average_precision_and_cmc_equal_scikit_learn_after_dropping_the_ignored(seed):
     random = np.random.default_rng(seed)
     distances = random.permutation(80) / 80
     roles = random.permutation(80)
@@ -108,6 +108,9 @@ def test_average_precision_equals_scikit_learn_after_dropping_the_ignored(seed):
     kept = np.setdiff1d(np.arange(80), [*ignored, *junk])
     expected = average_precision_score(np.isin(kept, positives), -distances[kept])
     assert scores.average_precision[0] == pytest.approx(expected, abs=1e-12)
+    right, near = np.isin(kept, positives)[None], -distances[kept][None]
+    for k in (1, 2, 5, 10, 50):  # discounted gain up to k is above 0 just where a right image is among the first k
+        assert scores.curve[0, k - 1] == (dcg_score(right, near, k=k) > 0)
 
 
 def test_the_trapezoid_definition_is_never_above_precision_at_hits():
