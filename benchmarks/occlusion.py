@@ -77,16 +77,14 @@ RUNS = {
 
 def describe(method: methods.Method[Any], dataset: Any, label: str) -> Described:
     """With a progress bar."""
-    bar = tqdm(total=len(dataset.query) + len(dataset.gallery), desc=f"describe {label}", file=sys.stderr, leave=False)
-    done = dict.fromkeys(("query", "gallery"), 0)
-
-    def progress(split: str, now: int, of: int) -> None:
-        done[split] = now
-        bar.update(sum(done.values()) - bar.n)
-
-    described = describe_dataset(method, dataset, progress=progress, workers=1)
-    bar.close()
-    return described
+    with tqdm(total=len(dataset.query) + len(dataset.gallery), desc=f"describe {label}", leave=False) as bar:
+        before = {"query": 0, "gallery": len(dataset.query)}
+        return describe_dataset(
+            method,
+            dataset,
+            bar=lambda split: lambda done, of: bar.update(before[split] + done - bar.n) and None,
+            workers=1,
+        )
 
 
 def figures(report: Report) -> dict[str, Any]:

@@ -159,6 +159,7 @@ WRONG: list[tuple[Sequence[str], int, str]] = [
     (["describe", "{world}", "--weights", "{tmp}/w.safetensors", "--out", "{tmp}/d"], 4, "no weights there"),
     (["evaluate", "{tmp}"], 3, 'make it with "occlureid describe"'),
     (["evaluate", "{described}", "--set", "metric=cosine"], 2, "changes only the rule"),
+    (["evaluate", "{described}", "--set", "rule=3"], 2, "for example rule.visibility=ignore; got 3"),
     (["evaluate", "{described}", "--set", "rule.metric=manhattan"], 3, "rule.metric must be one of"),
     (["evaluate", "{described}", "--report", "{tmp}/r.pdf"], 2, ".html"),
     (["methods", "nothing"], 2, "no method 'nothing'"),

@@ -1,4 +1,4 @@
-"""The demo at a size for tests: every stage runs, a second call repeats nothing but the scoring, the report is complete."""
+"""The demo at a size for tests: every stage runs, a second call neither renders nor trains again, the report is complete."""
 
 import json
 from pathlib import Path

@@ -40,7 +40,7 @@ def method() -> methods.Method[Any]:
 def test_save_and_load_lose_nothing(dataset: ReidDataset, method: methods.Method[Any], tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     described = describe_dataset(
-        method, dataset, progress=lambda *call: calls.append(call), record={"more": 1}, batch_size=2
+        method, dataset, bar=lambda split: lambda *done: calls.append((split, *done)), record={"more": 1}, batch_size=2
     )
     assert calls == [("query", 2, 3), ("query", 3, 3), ("gallery", 2, 6), ("gallery", 4, 6), ("gallery", 6, 6)]
     back = Described.load(described.save(tmp_path / "d"))

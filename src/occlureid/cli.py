@@ -16,7 +16,6 @@ from occlureid.errors import OcclureidError, UsageError
 
 if TYPE_CHECKING:
     from occlureid.data.dataset import ReidDataset
-    from occlureid.described import Described
 
 __all__ = ["main"]
 
@@ -199,6 +198,15 @@ def _layers(options: argparse.Namespace, *first: dict[str, Any]) -> list[dict[st
     return [*first, parse_assignments(options.set)]
 
 
+def _changes(options: argparse.Namespace, key: str, expected: str) -> dict[str, Any]:
+    """What --set says of the one thing that a command lets change."""
+    changes = _layers(options)[0]
+    values = changes.get(key, {})
+    if (unknown := changes.keys() - {key}) or not isinstance(values, dict):
+        raise UsageError(f"{expected}; got {sorted(unknown) or values}")
+    return values
+
+
 def _open(options: argparse.Namespace) -> ReidDataset:
     from occlureid.data import open_dataset
 
@@ -245,12 +253,8 @@ def _describe(options: argparse.Namespace) -> int:
     from occlureid import methods
     from occlureid.described import Described, describe_dataset
 
-    changes = _layers(options)[0]
-    if unknown := changes.keys() - {"model"}:
-        raise UsageError(
-            f"describe --set changes only the model, for example model.match=parts_only; got {sorted(unknown)}"
-        )
-    method = methods.restore(options.weights, changes=changes.get("model", {}))
+    changes = _changes(options, "model", "describe --set changes only the model, for example model.match=parts_only")
+    method = methods.restore(options.weights, changes=changes)
     dataset = _open(options)
     if (options.out / "described.json").exists() and not options.overwrite:
         old = Described.load(options.out)
@@ -259,13 +263,8 @@ def _describe(options: argparse.Namespace) -> int:
                 f"{options.out} holds descriptors by {old.query.fingerprint} of other weights or data; "
                 "give another --out, or --overwrite"
             )
-    bars: dict[str, Callable[[int, int], None]] = {}
-
-    def progress(split: str, done: int, of: int) -> None:
-        bars.setdefault(split, _bar(f"describe {split}"))(done, of)
-
     described = describe_dataset(
-        method, dataset, progress=progress, batch_size=options.batch_size, workers=options.workers,
+        method, dataset, bar=lambda split: _bar(f"describe {split}"), batch_size=options.batch_size, workers=options.workers,
         device=options.device, precision=options.precision, on_corrupt=options.on_corrupt,
     )  # fmt: skip
     skipped = sum(map(len, described.record["skipped"].values()))
@@ -276,19 +275,15 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from occlureid.described import Described
+    from occlureid.described import Described, score
     from occlureid.report import write_evaluation
 
     described = [Described.load(folder) for folder in options.described]
-    changes = _layers(options)[0]
-    if unknown := changes.keys() - {"rule"}:
-        raise UsageError(
-            f"evaluate --set changes only the rule, for example rule.visibility=ignore; got {sorted(unknown)}"
-        )
+    changes = _changes(options, "rule", "evaluate --set changes only the rule, for example rule.visibility=ignore")
     names = _run_names(options.described)
     reports = []
     for item, name in zip(described, names, strict=True):
-        reports.append(_score(item, changes.get("rule", {}), options))
+        reports.append(score(item, changes, seed=options.seed, precision=options.precision))
         if not options.json:
             print(f"{name}\n{reports[-1].summary()}\n")
     if options.json:
@@ -301,12 +296,6 @@ def _evaluate(options: argparse.Namespace) -> int:
         runs = dict(zip(names, zip(described, reports, strict=True), strict=True))
         print(write_evaluation(options.report, runs, date=_today()))
     return 0
-
-
-def _score(described: Described, rule_changes: dict[str, Any], options: argparse.Namespace) -> Any:
-    from occlureid.described import score
-
-    return score(described, rule_changes, seed=options.seed, precision=options.precision)
 
 
 def _run_names(folders: Sequence[Path]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from occlureid import methods
@@ -33,7 +34,8 @@ def demo(
 ) -> Path:
     """Renders a world, trains each recipe on it, scores query against gallery, and writes a report.
 
-    Every stage goes on from what is there already: a second call with the same settings repeats nothing but the scoring.
+    Every stage goes on from what is there already: a second call with the same settings neither
+    renders nor trains again.
 
     Args:
         out: the folder for everything.
@@ -57,17 +59,8 @@ def demo(
     runs: dict[str, tuple[Described, Report]] = {}
     for recipe in recipes:
         result = train(dataset, out / recipe, recipe, changes or {}, resume=True, progress=bar is not None)
-        bars: dict[str, Callable[[int, int], None]] = {}
-
-        def progress(
-            split: str, done: int, of: int, recipe: str = recipe, bars: dict[str, Callable[[int, int], None]] = bars
-        ) -> None:
-            if bar:
-                if split not in bars:
-                    bars[split] = bar(f"{recipe}: describe {split}")
-                bars[split](done, of)
-
-        described = describe_dataset(methods.restore(result.weights), dataset, device=device, progress=progress)
+        split_bar = partial(_describing, bar, recipe) if bar else None
+        described = describe_dataset(methods.restore(result.weights), dataset, device=device, bar=split_bar)
         described.save(out / recipe / "described")
         name = recipe.removeprefix("demo-")
         runs[name] = described, score(described)
@@ -75,3 +68,7 @@ def demo(
             runs[f"{name}, all parts taken as visible"] = described, score(described, {"visibility": "ignore"})
     title = "occlureid demo: pedestrians of a rendered world"
     return write_evaluation(out / "report.html", runs, title=title, date=date)
+
+
+def _describing(bar: Bar, recipe: str, split: str) -> Callable[[int, int], None]:
+    return bar(f"{recipe}: describe {split}")

@@ -169,7 +169,7 @@ def describe_dataset(
     dataset: ReidDataset,
     *,
     cues: CueSource | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    bar: Callable[[str], Callable[[int, int], None]] | None = None,
     record: dict[str, Any] | None = None,
     **options: Any,
 ) -> Described:
@@ -179,7 +179,7 @@ def describe_dataset(
         method: the method.
         dataset: its training split is not looked at.
         cues: where cues come from; the ``pose`` and ``parts`` folders below the dataset unless given.
-        progress: called with ("query" or "gallery", images done, images in all).
+        bar: makes, for "query" and for "gallery", a function that is called with (images done, images in all).
         record: more to keep in the result's record.
         options: those of ``describe``.
 
@@ -195,8 +195,7 @@ def describe_dataset(
     skipped: dict[str, list[str]] = {}
     for name in ("query", "gallery"):
         samples: tuple[Sample, ...] = getattr(dataset, name)
-        report = (lambda done, of, name=name: progress(name, done, of)) if progress else None
-        descriptor, kept = describe(method, samples, cues=cues, progress=report, **options)
+        descriptor, kept = describe(method, samples, cues=cues, progress=bar(name) if bar else None, **options)
         parts[name] = descriptor, tuple(samples[i] for i in kept)
         skipped[name] = [str(samples[i].path) for i in sorted(set(range(len(samples))) - set(kept))]
     full = {

@@ -18,7 +18,7 @@ from occlureid.cues import sources_for
 from occlureid.data.dataset import ReidDataset
 from occlureid.errors import MissingWeightsError, SettingsError
 from occlureid.models.backbone import Backbone, load_imagenet_weights
-from occlureid.training import TrainResult, TrainSettings, split_validation, train_method
+from occlureid.training import TrainResult, TrainSettings, train_method, training_labels
 
 if TYPE_CHECKING:
     from occlureid.data import CueSource
@@ -86,8 +86,7 @@ def train(
         DataError: an image or a checkpoint cannot be read.
     """
     settings = RunSettings.build(*(read_recipe(layer) if isinstance(layer, str) else layer for layer in layers))
-    split = split_validation(dataset.train, settings.train.validation_fraction, settings.train.seed)
-    classes = len({sample.person for sample in split.train})
+    classes = len(training_labels(dataset, settings.train))
     method = methods.create(settings.method, classes, settings.model, seed=settings.train.seed)
     settings = settings.with_changes(model=method.config.to_dict())
     method.provenance = settings.to_dict()

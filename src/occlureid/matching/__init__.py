@@ -6,6 +6,7 @@ Re-ranking belongs in a module of its own beside these, taking distances and giv
 
 from occlureid.matching.distance import MEMORY, Precision, distance_matrix, pairwise_distances, stream_distances
 from occlureid.matching.explain import Explanation, explain
+from occlureid.matching.kernel import part_weights
 from occlureid.matching.rule import MatchRule
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "distance_matrix",
     "explain",
     "pairwise_distances",
+    "part_weights",
     "stream_distances",
 ]

@@ -139,10 +139,14 @@ def unit(vectors: Tensor) -> Tensor:
     return _scaled(vectors, 1.0)
 
 
-def _scaled(vectors: Tensor, length: Tensor | float) -> Tensor:
-    """The same in another length, in one multiplication."""
+def _norm(vectors: Tensor) -> Tensor:
     norm: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return vectors * (length / norm.clamp_min(1e-12))
+    return norm
+
+
+def _scaled(vectors: Tensor, length: Tensor | float, norm: Tensor | None = None) -> Tensor:
+    """The same in another length, in one multiplication; ``norm`` is their present length, where it is known."""
+    return vectors * (length / (_norm(vectors) if norm is None else norm).clamp_min(1e-12))
 
 
 def row_width(rule: MatchRule, item: Descriptor) -> int:
@@ -179,17 +183,17 @@ def prepare(rule: MatchRule, item: Descriptor, side: Side, dtype: torch.dtype) -
     visible = part_weights(rule, item.visibility).to(dtype).to(compute)
     weights = F.pad(visible, (1, 0), value=gamma)
     parts = item.parts.to(compute)
-    if not bool(
-        torch.isfinite(torch.linalg.vector_norm(parts, dim=-1)).all()
-    ):  # else a weight of 0 is enough to exclude
+    norm = _norm(parts)
+    if not bool(torch.isfinite(norm).all()):  # else a weight of 0 is enough to exclude
         parts = torch.where(visible[..., None] > 0, parts, 0)
+        norm = _norm(parts)
     if rule.metric == "euclidean":
         return Ready(torch.cat([item.global_.to(compute), parts.flatten(1)], 1), weights, _sizes(item))
 
     sign = -1.0 if side == "query" else 1.0
     pieces = [_scaled(item.global_.to(compute), sign * gamma).to(dtype)] if rule.global_weight > 0 else []
     if rule.part_factor > 0:
-        pieces.append(_scaled(parts, sign * beta * visible[..., None]).to(dtype).flatten(1))
+        pieces.append(_scaled(parts, sign * beta * visible[..., None], norm).to(dtype).flatten(1))
     padding = row_width(rule, item) - sum(piece.shape[1] for piece in pieces) - weights.shape[1]
     vectors = torch.cat([*pieces, F.pad(weights, (0, padding)).to(dtype)], 1)
     return Ready(vectors, weights, _sizes(item))

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from occlureid.evaluation import QueryResult
-from occlureid.matching import Explanation, explain
-from occlureid.matching.kernel import part_weights
+from occlureid.matching import Explanation, explain, part_weights
 from occlureid.report.run import Run
 from occlureid.report.view import PartView, QueryView, ResultView
 from occlureid.types import Region, Sample
