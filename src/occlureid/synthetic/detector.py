@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from occlureid.synthetic.primitives import Array
+from occlureid.synthetic.rendered import Rendered
 from occlureid.synthetic.settings import WorldSettings
 from occlureid.synthetic.streams import SPLITS, Stream, generator
-from occlureid.synthetic.world import Rendered
 
 __all__ = ["VISIBLE_CONFIDENCE", "pose_document"]
 

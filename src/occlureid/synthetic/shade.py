@@ -1,4 +1,4 @@
-"""From what the rays met to pixels: cloth, ground and walls in the camera's light, then the camera's optics and sensor."""
+"""From what the rays met to linear light: cloth, ground and walls in the light of the camera."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from occlureid.synthetic.cast import Table
+from occlureid.synthetic.pattern import albedo
 from occlureid.synthetic.primitives import MATERIAL_COLUMNS, Array
 
-__all__ = ["Light", "expose", "shade"]
-
-_COLUMN = {name: i for i, name in enumerate(MATERIAL_COLUMNS)}
+__all__ = ["Light", "shade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +41,6 @@ class Light:
     wall_material: Array
     shadows: Array
     softness: Array
-
-
-def _triangle(x: Tensor) -> Tensor:
-    """A wave of period 1 in [0, 1] from operations that every device rounds alike."""
-    return (2.0 * (x - torch.floor(x)) - 1.0).abs()
-
-
-def _pattern(values: list[Tensor], x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether the second colour shows, and a factor of the brightness; ``values`` are the material's columns."""
-
-    def column(name: str) -> Tensor:
-        return values[_COLUMN[name]]
-
-    duty = column("duty")
-    wave = _triangle(column("wave_x") * x + column("wave_y") * y + column("wave_z") * z + column("wave_phase"))
-    cross = _triangle(column("cross_x") * x + column("cross_y") * y + column("cross_z") * z + column("cross_phase"))
-    second = (wave > duty) | (cross > duty) | ((x.abs() < column("panel")) & (z > 0))
-    # Folds: two slanted waves, one bent by the other. Grain: blotches of two sizes.
-    bend = _triangle(3.1 * x + 5.3 * y + 2.3 * z)
-    folds = _triangle(4.7 * y - 6.1 * x + 3.9 * z + 0.8 * bend) - 0.5
-    grain = _blotches(x, y, z, 21.0) + 0.6 * _blotches(x, y, z, 57.0)
-    return second, 1.0 + column("folds") * (folds + bend - 0.5) + column("grain") * grain
-
-
-def _blotches(x: Tensor, y: Tensor, z: Tensor, rate: float) -> Tensor:
-    """A value in [-0.5, 0.5) for each cell of a grid of ``rate`` cells a metre, without visible order."""
-    walk = torch.floor(x * rate) * 0.6180340 + torch.floor(y * rate) * 0.7548777 + torch.floor(z * rate) * 0.5698403
-    walk = walk - torch.floor(walk)
-    mixed = (walk + 3.1) * (walk + 7.7) * 113.7
-    return mixed - torch.floor(mixed) - 0.5
-
-
-def _albedo(values: list[Tensor], x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
-    """Linear red, green, blue."""
-    second, bright = _pattern(values, x, y, z)
-    beyond = y > values[_COLUMN["cut"]]
-    colours = []
-    for channel in range(3):
-        colour = torch.where(second, values[3 + channel], values[channel])
-        colour = torch.where(beyond, values[6 + channel], colour)
-        colours.append(colour * colour * bright)
-    return colours
 
 
 def shade(depth: Tensor, row: Tensor, ready: Table, light: Light, window: Array) -> Tensor:
@@ -135,8 +91,8 @@ def shade(depth: Tensor, row: Tensor, ready: Table, light: Light, window: Array)
         + per_image(light.key)[image] * lit
     )
     values = [ready.material[k, item] for k in range(len(MATERIAL_COLUMNS))]
-    for channel, albedo in enumerate(_albedo(values, *local)):
-        colours[channel][where] = albedo * amount
+    for channel, colour in enumerate(albedo(values, *local)):
+        colours[channel][where] = colour * amount
     return torch.stack(colours, dim=1)
 
 
@@ -186,33 +142,6 @@ def _surroundings(u: Tensor, v: Tensor, light: Light, per_image: Callable[[Array
         torch.where(on_ground, scalar(light.ground[:, k]), scalar(light.wall_material[:, k]))
         for k in range(len(MATERIAL_COLUMNS))
     ]
-    albedo = _albedo(full, x, torch.where(on_ground, flat, above), torch.where(on_ground, away, flat))
+    colours = albedo(full, x, torch.where(on_ground, flat, above), torch.where(on_ground, away, flat))
     amount = torch.where(on_ground, amount_ground, amount_wall)
-    return [colour * amount for colour in albedo]
-
-
-def expose(linear: Tensor, light: Light, noise: NDArray[np.float32]) -> Tensor:
-    """Lens, white balance, sensor curve and noise.
-
-    Args:
-        linear: (B, 3, H, W) linear light.
-        light: the surroundings.
-        noise: (B, 3, H, W) float32 added to the result, in [0, 1] of the sensor's range.
-
-    Returns:
-        (B, 3, H, W) uint8.
-    """
-    device = linear.device
-    tint = torch.from_numpy(light.tint.astype(np.float32)).to(device)[:, :, None, None]
-    soft = torch.from_numpy(light.softness.astype(np.float32)).to(device)[:, :, None, None, None]
-    beside = torch.cat([linear[..., :1], linear[..., :-1]], -1) + torch.cat([linear[..., 1:], linear[..., -1:]], -1)
-    image = linear * (1.0 - 2.0 * soft[:, 0]) + beside * soft[:, 0]
-    over = torch.cat([image[..., :1, :], image[..., :-1, :]], -2) + torch.cat(
-        [image[..., 1:, :], image[..., -1:, :]], -2
-    )
-    image = image * (1.0 - 2.0 * soft[:, 1]) + over * soft[:, 1]
-    image = (image * tint).clamp_min(0.0).sqrt()
-    # Highlights bend over instead of clipping; then the noise of the sensor.
-    image = torch.where(image > 0.8, 1.0 - 0.04 / (image - 0.6).clamp_min(1e-3), image)
-    image = image + torch.from_numpy(noise).to(device)
-    return (image.clamp(0.0, 1.0) * 255.0 + 0.5).floor().to(torch.uint8)
+    return [colour * amount for colour in colours]

@@ -18,9 +18,10 @@ from PIL import Image
 from occlureid.errors import DataError
 from occlureid.synthetic.body import PART_NAMES
 from occlureid.synthetic.detector import pose_document
+from occlureid.synthetic.rendered import Rendered
 from occlureid.synthetic.settings import WorldSettings
 from occlureid.synthetic.streams import SPLITS
-from occlureid.synthetic.world import Rendered, World
+from occlureid.synthetic.world import World
 from occlureid.types import KEYPOINT_NAMES
 
 __all__ = ["FOLDERS", "file_stem", "write_world"]
