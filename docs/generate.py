@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from occlureid.cli import methods_table
+from occlureid.cli.listing import methods_table
 from occlureid.data import LAYOUTS
 
 DOCS = Path(__file__).parent
