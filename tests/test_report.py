@@ -16,7 +16,16 @@ from occlureid.described import Described
 from occlureid.errors import DataError, ShapeError, UsageError
 from occlureid.evaluation import evaluate
 from occlureid.matching import MatchRule
-from occlureid.plots import Bar, RankedPicture, bars_svg, cmc_svg, contact_sheet, draw_parts, ranked_list_image
+from occlureid.plots import (
+    Bar,
+    RankedPicture,
+    bars_svg,
+    cmc_svg,
+    contact_sheet,
+    draw_parts,
+    lines_svg,
+    ranked_list_image,
+)
 from occlureid.report import Run, write_evaluation, write_report
 from occlureid.report.page import render
 from occlureid.report.ranked import choose_queries, query_view
@@ -253,6 +262,25 @@ def test_cmc_svg_draws_every_run_at_its_height():
 def test_cmc_svg_refuses_what_is_no_curve(curves):
     with pytest.raises(ShapeError):
         cmc_svg(curves)
+
+
+def test_lines_svg_puts_points_where_they_belong_and_marks_what_was_measured():
+    curves = {"a": [(0.0, 0.9), (0.02, 0.5), (0.1, 0.2)], "b": [(0.0, 0.3)]}
+    svg = lines_svg(
+        curves, ticks={0.0: "0", 0.05: "5 %", 0.1: "10 %"}, x_label="noise", title="t", name="n", mark_all=True
+    )
+    root = ElementTree.fromstring(svg)
+    dots = [float(dot.get("cx")) for dot in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert len(dots) == 4
+    assert (dots[1] - dots[0]) / (dots[2] - dots[0]) == pytest.approx(0.2, abs=0.01)
+    assert "a: 90.0 % at 0, 50.0 % at 0.02, 20.0 % at 0.1" in root.find("{http://www.w3.org/2000/svg}desc").text
+    assert "noise" in "".join(root.itertext())
+
+
+@pytest.mark.parametrize("curves", [{}, {"a": []}, {"a": [(0, 1.2)]}, {"a": [(1, 0.5), (1, 0.6)]}])
+def test_lines_svg_refuses_what_is_no_curve(curves):
+    with pytest.raises(ShapeError):
+        lines_svg(curves, ticks={}, x_label="", title="t", name="n")
 
 
 def test_bars_are_as_long_as_their_values_and_say_how_many_queries():

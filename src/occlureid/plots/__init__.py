@@ -1,10 +1,10 @@
-"""Pictures of results: CMC curves and bars as SVG text, ranked lists, drawn parts and contact sheets as Pillow images.
+"""Pictures of results: curves and bars as SVG text, ranked lists, drawn parts and contact sheets as Pillow images.
 
 Pure functions: the same input gives the same bytes. The SVG needs nothing outside itself, follows the colours of the
 page it stands in (``currentColor`` and the variables ``--run-0`` to ``--run-5``), and keeps its text as text.
 """
 
-from occlureid.plots.charts import RUN_COLOURS, Bar, bars_svg, cmc_svg
+from occlureid.plots.charts import RUN_COLOURS, Bar, bars_svg, cmc_svg, lines_svg
 from occlureid.plots.pictures import RankedPicture, contact_sheet, draw_parts, ranked_list_image
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "cmc_svg",
     "contact_sheet",
     "draw_parts",
+    "lines_svg",
     "ranked_list_image",
 ]

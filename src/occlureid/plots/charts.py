@@ -1,7 +1,8 @@
-"""CMC curves and bars as SVG text, written by hand: themed by the page, deterministic, with text that stays text."""
+"""CMC curves, other curves and bars as SVG text, written by hand: themed by the page, deterministic, text that stays text."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from html import escape
 
 from occlureid.errors import ShapeError
 
-__all__ = ["RUN_COLOURS", "Bar", "bars_svg", "cmc_svg"]
+__all__ = ["RUN_COLOURS", "Bar", "bars_svg", "cmc_svg", "lines_svg"]
 
 RUN_COLOURS: tuple[str, ...] = ("#1d62d1", "#c2570c", "#0f7b6c", "#b3266b", "#6d3fc4", "#5b6472")
 """The colours of the runs, in order, on a light page; a page may set ``--run-0`` and so on to others."""
@@ -102,20 +103,66 @@ def cmc_svg(
             f"a CMC chart needs ranks >= 1 and a curve of at least one value a run, got {ranks} and {list(curves)}"
         )
     shown = {run: [float(v) for v in curve[:ranks]] for run, curve in curves.items()}
-    values = [v for curve in shown.values() for v in curve]
+    last = max(2, *(len(curve) for curve in shown.values()))
+    round_ranks = [r for r in (1, 5, 10, 15, 20, 30, 40, 50, 75, 100) if r <= last] if last > 4 else range(1, last + 1)
+    description = "; ".join(
+        f"{run}: " + ", ".join(f"rank {r} {curve[r - 1] * 100:.1f} %" for r in (1, 5, 10, 20) if r <= len(curve))
+        for run, curve in shown.items()
+    )
+    return lines_svg(
+        {run: [(i + 1.0, v) for i, v in enumerate(curve)] for run, curve in shown.items()},
+        ticks={rank: str(rank) for rank in round_ranks},
+        x_label="rank",
+        title=title,
+        name=name,
+        description=description,
+    )
+
+
+def lines_svg(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    ticks: Mapping[float, str],
+    x_label: str,
+    title: str,
+    name: str,
+    description: str | None = None,
+    mark_all: bool = False,
+) -> str:
+    """Curves of rates: a line a run, its values in percent.
+
+    Args:
+        curves: for each run, points (x, y) with x rising and y in [0, 1].
+        ticks: where the x axis is written on, and what.
+        x_label: below the x axis.
+        title: read aloud in place of the picture.
+        name: prefix of the ids inside, unique on the page.
+        description: read aloud after the title; every point unless given.
+        mark_all: draw a dot at each measured point, not at the first one only.
+
+    Raises:
+        ShapeError: no curve, an empty one, x that does not rise, or y outside [0, 1].
+    """
+    points = [point for curve in curves.values() for point in curve]
+    if not curves or any(len(curve) == 0 for curve in curves.values()):
+        raise ShapeError(f"a line chart needs at least one point a run, got the runs {list(curves)}")
+    if any(a[0] >= b[0] for curve in curves.values() for a, b in itertools.pairwise(curve)):
+        raise ShapeError("the points of a curve must have rising x")
+    values = [v for _, v in points]
     if not all(0 <= v <= 1 for v in values):
-        raise ShapeError(f"CMC values must lie in [0, 1], got {min(values)} to {max(values)}")
+        raise ShapeError(f"values of a line chart must lie in [0, 1], got {min(values)} to {max(values)}")
     low = max(0.0, math.floor(min(values) * 10 - 1e-9) / 10)
     high = min(1.0, max(math.ceil(max(values) * 10) / 10, low + 0.1))
     low = min(low, high - 0.1)
-    last = max(2, *(len(curve) for curve in shown.values()))
+    known = [v for v, _ in points] + list(ticks)
+    first, last = min(known), max(known)
 
-    body, top = _legend(list(shown), lines=True)
+    body, top = _legend(list(curves), lines=True)
     left, bottom, right = 52.0, top + 280.0, _WIDTH - 12.0
     top += 10
 
-    def x(rank: float) -> float:
-        return left + (rank - 1) / (last - 1) * (right - left)
+    def x(value: float) -> float:
+        return left + (value - first) / ((last - first) or 1.0) * (right - left)
 
     def y(value: float) -> float:
         return bottom - (value - low) / (high - low) * (bottom - top)
@@ -127,19 +174,21 @@ def cmc_svg(
             f'<path d="M{_number(left)} {_number(level)}H{_number(right)}" stroke="currentColor" stroke-opacity=".16"/>'
         )
         body.append(_text(left - 8, level + 5, f"{(low + i / 10) * 100:.0f} %", "end", ' opacity=".75"'))
-    for rank in [r for r in (1, 5, 10, 15, 20, 30, 40, 50, 75, 100) if r <= last] if last > 4 else range(1, last + 1):
-        body.append(_text(x(rank), bottom + 20, str(rank), "middle", ' opacity=".75"'))
-    body.append(_text((left + right) / 2, bottom + 42, "rank", "middle", ' opacity=".75"'))
-    for run, curve in enumerate(shown.values()):
-        points = " ".join(f"{_number(x(i + 1))},{_number(y(v))}" for i, v in enumerate(curve))
+    for value, label in ticks.items():
+        body.append(_text(x(value), bottom + 20, label, "middle", ' opacity=".75"'))
+    body.append(_text((left + right) / 2, bottom + 42, x_label, "middle", ' opacity=".75"'))
+    for run, curve in enumerate(curves.values()):
+        line = " ".join(f"{_number(x(at))},{_number(y(v))}" for at, v in curve)
         style = f'style="stroke:{_colour(run)}"'
         dash = _DASHES[run % len(_DASHES)]
-        body.append(f'<polyline points="{points}" fill="none" stroke-width="2.5" stroke-dasharray="{dash}" {style}/>')
-        body.append(f'<circle cx="{_number(x(1))}" cy="{_number(y(curve[0]))}" r="4" style="fill:{_colour(run)}"/>')
-    description = "; ".join(
-        f"{run}: " + ", ".join(f"rank {r} {curve[r - 1] * 100:.1f} %" for r in (1, 5, 10, 20) if r <= len(curve))
-        for run, curve in shown.items()
-    )
+        body.append(f'<polyline points="{line}" fill="none" stroke-width="2.5" stroke-dasharray="{dash}" {style}/>')
+        for at, v in curve if mark_all else curve[:1]:
+            body.append(f'<circle cx="{_number(x(at))}" cy="{_number(y(v))}" r="4" style="fill:{_colour(run)}"/>')
+    if description is None:
+        description = "; ".join(
+            f"{run}: " + ", ".join(f"{v * 100:.1f} % at {_number(at)}" for at, v in curve)
+            for run, curve in curves.items()
+        )
     return _svg(name, bottom + 50, title, description, body)
 
 
