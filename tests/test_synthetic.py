@@ -1,28 +1,22 @@
-"""The rendered world: the same pixels in any batch, true depth, exact labels, and a folder that is whole or not there."""
+"""The rendered world: the same pixels in any batch, true depth, exact labels."""
 
-import json
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from occlureid.errors import DataError, SettingsError, ShapeError
-from occlureid.synthetic import World, WorldSettings, contact_sheet, write_world
-from occlureid.synthetic import writer as writer_module
+from occlureid.errors import DataError, SettingsError
+from occlureid.synthetic import World, WorldSettings
 from occlureid.synthetic.body import KEYPOINT_ANCHORS, PART_NAMES, Pose, anchors
 from occlureid.synthetic.camera import to_camera
 from occlureid.synthetic.cast import cast, table
-from occlureid.synthetic.detector import pose_document
 from occlureid.synthetic.labels import truth
-from occlureid.synthetic.obstacles import OBSTACLES, Placement, models_of
+from occlureid.synthetic.obstacles import models_of
 from occlureid.synthetic.people import crop_windows, people
 from occlureid.synthetic.primitives import Primitives, boxes, material, round_cones
 from occlureid.synthetic.scene import Walker
 from occlureid.synthetic.wardrobe import outfit
-from occlureid.synthetic.writer import FOLDERS, file_stem
 from occlureid.types import KEYPOINT_NAMES
 
 SMALL = WorldSettings(seed=5, train_persons=6, test_persons=4, cameras=2, size=(128, 64))
@@ -42,11 +36,6 @@ def queries(world):
 @pytest.fixture(scope="module")
 def gallery(world):
     return world.render("gallery", range(SMALL.count("gallery")))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_world(SMALL, tmp_path_factory.mktemp("worlds") / "small")
 
 
 def distance_to(mask, points):
@@ -135,9 +124,12 @@ def test_the_right_shoulder_is_left_in_the_image_of_a_frontal_person(world):
     assert (np.array(shoulders)[back] < 0).all()
 
 
-def test_a_person_who_walks_away_hides_the_own_face(gallery):
+def test_a_person_who_walks_away_hides_the_own_face(world, gallery):
+    """Those who look over their shoulder are left out: what counts is where the head faces."""
+    poses = [world._scene("gallery", index, 0, False).target.pose for index in gallery.indices.tolist()]
+    ahead = torch.tensor([abs(pose.turn + pose.head_yaw) < 0.4 for pose in poses])
     nose, shoulder = KEYPOINT_NAMES.index("nose"), KEYPOINT_NAMES.index("left_shoulder")
-    whole = gallery.visible_fraction >= 0.95
+    whole = ahead & (gallery.visible_fraction >= 0.95)
     away, towards = whole & (gallery.headings.abs() > 2.4), whole & (gallery.headings.abs() < 0.7)
     rightwards = whole & ((gallery.headings - np.pi / 2).abs() < 0.5)
     assert min(away.sum(), towards.sum()) >= 2
@@ -193,8 +185,8 @@ def test_the_part_map_has_a_channel_for_each_part(queries):
 @pytest.fixture(scope="module")
 def stage(world):
     """One standing person before a level camera, ten metres away, and a crop around them."""
-    look = replace(world.appearance("train", 0), bottom="trousers", backpack=None)
-    body, _, _ = people([(Walker(outfit(look), STANDING, (0.0, -10.0), 0.0), 0, 0)])
+    look = replace(world.appearance("train", 0), bottom="straight", bag="none", luggage="none")
+    body, _, _ = people([(Walker(1, outfit(look), STANDING, (0.0, -10.0), 0.0), 0, 0)])
     rotation, position = np.array([[[1.0, 0, 0], [0, -1.0, 0], [0, 0, -1.0]]]), np.array([[0.0, 1.0, 0.0]])
     scene = world._scene("train", 0, 0, False)
     window = crop_windows(body, [scene], rotation, position, 0.5)
@@ -272,23 +264,6 @@ def test_a_sphere_has_the_depth_and_the_outline_of_a_sphere():
     torch.testing.assert_close(layers.depth[0, 0][clear], expected[clear].float(), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("model", OBSTACLES, ids=lambda model: model.name)
-def test_every_obstacle_hides_more_as_it_comes(stage, model):
-    place = Placement(np.array([0.0, -9.0]), np.array([1.0, 0.0]), 1.0, 1.7, np.array(model.colours[0]), 1.0, 0.0)
-    seen = [float(look_at(stage, model.build(place, amount))[0].visible_fraction[0]) for amount in (0.0, 0.4, 0.7, 1.0)]
-    assert seen[0] > 0.75
-    assert seen[-1] < 0.72
-    assert all(later <= earlier + 0.02 for earlier, later in pairwise(seen))
-
-
-def test_training_and_test_obstacles_share_nothing():
-    train, test = models_of(test=False), models_of(test=True)
-    assert {m.name for m in train}.isdisjoint(m.name for m in test)
-    assert {m.build for m in train}.isdisjoint(m.build for m in test)
-    assert {c for m in train for c in m.colours}.isdisjoint(c for m in test for c in m.colours)
-    assert len(train) + len(test) == len(OBSTACLES)
-
-
 # --- the protocol -----------------------------------------------------------------------------------------------------
 
 
@@ -315,14 +290,6 @@ def test_fractions_and_obstacles_agree_with_the_protocol(world, queries, gallery
     assert set(queries.obstacles) <= known
 
 
-def test_every_kind_of_occlusion_occurs():
-    settings = WorldSettings(seed=3, test_persons=30, cameras=2, size=(64, 32))
-    shot = World(settings).render("query", range(60))
-    assert set(shot.obstacles) == {model.kind for model in models_of(test=True)} | {"person", "border"}
-    fractions = shot.visible_fraction.numpy()
-    assert fractions.std() > 0.08, "the wanted fractions are spread over the range"
-
-
 def test_persons_are_disjoint_and_every_query_has_a_match_in_another_camera(world, queries, gallery):
     train = world.render("train", range(0, SMALL.count("train"), 8))
     assert set(train.persons.tolist()).isdisjoint(gallery.persons.tolist())
@@ -332,8 +299,19 @@ def test_persons_are_disjoint_and_every_query_has_a_match_in_another_camera(worl
 
 
 def test_a_person_keeps_the_clothes_in_every_camera():
-    """Mean colour of the visible torso: nearer between two cameras of one person than between two persons."""
-    settings = WorldSettings(seed=1, test_persons=16, cameras=2, size=(64, 32), occluded_gallery=0, look_alike=0)
+    """Mean colour of the visible torso, in cameras of like light and tone: nearer between the two of one person than between
+    two persons."""
+    settings = WorldSettings(
+        seed=1,
+        test_persons=16,
+        cameras=2,
+        size=(64, 32),
+        occluded_gallery=0,
+        look_alike=0,
+        lighting=0,
+        tone=0,
+        exposure=0,
+    )
     shot = World(settings).render("gallery", range(settings.count("gallery")))
     colours = {}
     for person in shot.persons.unique().tolist():
@@ -366,11 +344,20 @@ def test_training_and_test_persons_have_their_own_wardrobes(world):
 
 def test_nuisances_can_be_switched_off():
     plain = WorldSettings(
-        sensor_noise=0, colour_cast=0, exposure=0, passers_by=0, crop_jitter=0, size=(64, 32), occluded_train=0
+        sensor_noise=0,
+        colour_cast=0,
+        exposure=0,
+        passers_by=0,
+        far_people=0,
+        crop_jitter=0,
+        box_errors=0,
+        resolution=(1, 1),
+        size=(64, 32),
+        occluded_train=0,
     )
     shot = World(plain).render("train", range(6))
     assert all(len(others) == 0 for others in shot.others)
-    assert (shot.visible_fraction >= 0.99).all()
+    assert (shot.visible_fraction >= 0.95).all()  # one's own luggage hides a little
     noisy = World(plain.with_changes(sensor_noise=0.1)).render("train", range(6))
     assert not torch.equal(noisy.images, shot.images)
     assert torch.equal(noisy.parts, shot.parts)
@@ -379,159 +366,8 @@ def test_nuisances_can_be_switched_off():
 
 
 @pytest.mark.parametrize(
-    "values", [{"visible_range": (0.5, 0.6)}, {"cameras": 1}, {"size": (8, 8)}, {"train_person": 3}]
+    "values", [{"visible_range": (0.5, 0.52)}, {"cameras": 1}, {"size": (8, 8)}, {"train_person": 3}]
 )
 def test_impossible_settings_are_refused(values):
     with pytest.raises(SettingsError, match=next(iter(values))):
         WorldSettings(**values)
-
-
-# --- on disk ----------------------------------------------------------------------------------------------------------
-
-
-def read_truth(root):
-    return [json.loads(line) for line in (root / "truth.jsonl").read_text().splitlines()]
-
-
-def test_every_written_file_can_be_read(folder):
-    rows = read_truth(folder)
-    assert len(rows) == sum(SMALL.count(split) for split in FOLDERS)
-    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
-    for row in rows:
-        split_folder, name = row["path"].split("/")
-        stem = name.removesuffix(".jpg")
-        assert stem.startswith(f"{row['person']}_c{row['camera']}s1_")
-        with Image.open(folder / row["path"]) as image:
-            assert (image.size, image.mode, image.format) == ((64, 128), "RGB", "JPEG")
-        with Image.open(folder / "parts" / split_folder / f"{stem}.png") as parts:
-            assert (parts.size, parts.mode) == ((64, 128), "L")
-            assert set(np.unique(np.asarray(parts))) <= set(range(len(PART_NAMES)))
-        document = json.loads((folder / "pose" / split_folder / f"{stem}.json").read_text())
-        assert document["people"]
-        for person in document["people"]:
-            values = np.array(person["pose_keypoints_2d"]).reshape(18, 3)
-            assert ((values >= 0) & (values <= (64, 128, 1))).all()
-    assert {row["path"].split("/")[0] for row in rows} == set(FOLDERS.values())
-    assert not list(folder.parent.glob(".*partial*"))
-
-
-def test_the_truth_is_what_the_world_says(folder, queries):
-    rows = {(row["split"], row["index"]): row for row in read_truth(folder)}
-    for index in range(len(queries)):
-        row = rows["query", index]
-        assert row["visible_fraction"] == pytest.approx(float(queries.visible_fraction[index]), abs=1e-6)
-        assert row["obstacle"] == queries.obstacles[index]
-        np.testing.assert_allclose(np.array(row["landmarks"]), queries.keypoints[index].numpy(), atol=1e-3)
-        with Image.open(folder / "parts" / row["path"].replace(".jpg", ".png")) as parts:
-            assert (np.asarray(parts) == queries.parts[index].numpy()).all()
-
-
-def test_the_record_names_settings_and_counts(folder):
-    record = json.loads((folder / "world.json").read_text())
-    assert WorldSettings(**record["settings"]) == SMALL
-    assert record["counts"] == {"bounding_box_train": 48, "query": 8, "bounding_box_test": 24}
-    assert record["occlureid"]
-
-
-def test_landmarks_without_noise_are_exact_and_confident_where_visible():
-    settings = SMALL.with_changes(keypoint_noise=0)
-    world = World(settings)
-    shot = world.render("query", range(8))
-    extra = 0
-    for row in range(8):
-        document = pose_document(settings, "query", shot, row)
-        assert len(document["people"]) == 1 + len(shot.others[row])
-        extra += len(shot.others[row])
-        exact = shot.keypoints[row].numpy()
-        inside = (exact[:, 0] >= 0) & (exact[:, 0] <= 64) & (exact[:, 1] >= 0) & (exact[:, 1] <= 128)
-        found = [np.array(person["pose_keypoints_2d"]).reshape(18, 3) for person in document["people"]]
-        target = min(found, key=lambda values: np.abs(values - exact)[inside, :2].max())
-        np.testing.assert_allclose(target[inside, :2], exact[inside, :2], atol=1e-3)
-        assert (target[exact[:, 2] > 0, 2] >= 0.6).all()
-        assert (target[exact[:, 2] == 0, 2] <= 0.15).all()
-    assert extra > 0
-
-
-def test_the_noise_of_landmarks_has_the_spread_asked_for():
-    settings = SMALL.with_changes(keypoint_noise=0.02, passers_by=0, occluded_gallery=0)
-    world = World(settings)
-    shot = world.render("gallery", range(24))
-    off = []
-    for row in range(24):
-        values = np.array(pose_document(settings, "gallery", shot, row)["people"][0]["pose_keypoints_2d"]).reshape(
-            18, 3
-        )
-        off.append((values - shot.keypoints[row].numpy())[shot.keypoints[row, :, 2].numpy() > 0][:, :2])
-    spread = np.concatenate(off).std(axis=0)
-    np.testing.assert_allclose(spread, 0.02 * 128, rtol=0.2)
-
-
-def test_the_same_settings_again_change_nothing(folder):
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    calls = []
-    assert write_world(SMALL, folder, progress=lambda done, total: calls.append(done)) == folder
-    assert calls == []
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-def test_other_settings_are_refused_and_named(folder):
-    with pytest.raises(DataError, match=r"seed: there 5, wanted 9"):
-        write_world(SMALL.with_changes(seed=9), folder)
-
-
-@pytest.mark.parametrize(("name", "content"), [("notes.txt", "mine"), ("world.json", "[]"), ("world.json", "{")])
-def test_a_folder_that_is_no_world_is_left_alone(tmp_path, name, content):
-    (tmp_path / name).write_text(content)
-    with pytest.raises(DataError, match="choose another folder"):
-        write_world(SMALL, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert (tmp_path / name).read_text() == content
-
-
-def test_a_world_of_an_older_format_is_refused(tmp_path):
-    record = {"format": 0, "settings": SMALL.to_dict()}
-    (tmp_path / "world.json").write_text(json.dumps(record))
-    with pytest.raises(DataError, match="format 0"):
-        write_world(SMALL, tmp_path)
-
-
-def test_an_interrupted_world_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(writer_module, "_truth", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_world(SMALL, tmp_path / "world")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_progress_batch_and_png(tmp_path):
-    settings = WorldSettings(
-        seed=2,
-        train_persons=1,
-        test_persons=1,
-        cameras=2,
-        train_images=1,
-        gallery_images=1,
-        size=(64, 32),
-        image_format="png",
-    )
-    calls = []
-    (tmp_path / "world").mkdir()  # an empty folder is free to use
-    root = write_world(settings, tmp_path / "world", batch=1, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(k, 6) for k in range(1, 7)]
-    shot = World(settings).render("train", [0])
-    path = root / "bounding_box_train" / f"{file_stem('train', 1, 1, 0)}.png"
-    with Image.open(path) as image:
-        assert (np.asarray(image) == shot.images[0].permute(1, 2, 0).numpy()).all()
-    with pytest.raises(DataError, match="batch"):
-        write_world(settings, tmp_path / "other", batch=0)
-
-
-def test_a_contact_sheet_holds_every_image(queries):
-    sheet = contact_sheet(queries.images, columns=3, gap=2)
-    assert sheet.size == (3 * 66 + 2, 3 * 130 + 2)
-    tile = np.asarray(sheet)[2:130, 68:132]
-    assert (tile == queries.images[1].permute(1, 2, 0).numpy()).all()
-    with pytest.raises(ShapeError, match="uint8"):
-        contact_sheet(queries.images.float(), columns=3)

@@ -9,7 +9,8 @@ write_world(WorldSettings(seed=7), "data/world")
 from occlureid.synthetic.contact_sheet import contact_sheet
 from occlureid.synthetic.rendered import Rendered
 from occlureid.synthetic.settings import WorldSettings
+from occlureid.synthetic.truth_sheet import truth_sheet
 from occlureid.synthetic.world import World
 from occlureid.synthetic.writer import write_world
 
-__all__ = ["Rendered", "World", "WorldSettings", "contact_sheet", "write_world"]
+__all__ = ["Rendered", "World", "WorldSettings", "contact_sheet", "truth_sheet", "write_world"]

@@ -1,4 +1,4 @@
-"""Fixed cameras: where one stands, how it sees colour, what is behind the people; and the window that a crop cuts from it.
+"""Fixed cameras: where one stands, what light it has, how it draws colour, what is behind the people; and the window of a crop.
 
 World frame: x to the right of the image, y up, z towards the camera, which stands at (0, height, 0) and looks along -z,
 pitched down. Camera frame: x right, y down, z forward; a ray through the window has the direction (u, v, 1), so the
@@ -8,12 +8,19 @@ parameter along a ray *is* the depth in metres along the optical axis.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-from occlureid.synthetic.primitives import Array, Primitives, boxes, dot3, material, round_cones
+from occlureid.synthetic.background import Backdrop, draw_backdrop
+from occlureid.synthetic.furniture import draw_furniture
+from occlureid.synthetic.light import Daylight, draw_daylight
+from occlureid.synthetic.primitives import Array, Primitives, dot3
+from occlureid.synthetic.sensor import Tone
+from occlureid.synthetic.settings import WorldSettings
+from occlureid.synthetic.streams import Stream, generator
 
-__all__ = ["Camera", "draw_camera", "project", "scenery", "to_camera", "window_around"]
+__all__ = ["Camera", "draw_camera", "project", "to_camera", "window_around"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +31,11 @@ class Camera:
         height: metres above the ground. pitch: radians downwards.
         near, far: where people walk, metres from the camera along the ground.
         side: half the width of the walked strip, as a share of the distance.
+        share: native resolution in the middle of the strip as a share of the image's: what the focal length makes of a person.
         heading: the direction in which most people walk, radians; the others come the opposite way.
-        light: (3,) unit vector towards the light, in the world. key, ambient: strengths.
-        tint: (3,) white balance. wall: distance of the wall behind, metres.
-        ground, wall_material: rows of ``MATERIAL_COLUMNS``.
-        seed_key: names the scenery's generator.
+        light: of the place. backdrop: ground and wall. clutter: what stands there.
+        tint: (3,) white balance times exposure. tone: curve and colours.
+        blur, noise, sharpen: in [0, 1], how near it comes to the greatest of the settings. quality: of its JPEGs.
     """
 
     height: float
@@ -36,15 +43,17 @@ class Camera:
     near: float
     far: float
     side: float
+    share: float
     heading: float
-    light: Array
-    key: float
-    ambient: float
-    tint: Array
-    wall: float
-    ground: Array
-    wall_material: Array
+    light: Daylight
+    backdrop: Backdrop
     clutter: Primitives
+    tint: Array
+    tone: Tone
+    blur: float
+    noise: float
+    sharpen: float
+    quality: float
 
     def rotation(self) -> Array:
         """(3, 3) rows right, down, forward: world to camera."""
@@ -56,105 +65,60 @@ class Camera:
         return np.array([0.0, self.height, 0.0])
 
 
-_SURFACES = (
-    (0.52, 0.52, 0.51), (0.40, 0.40, 0.41), (0.60, 0.56, 0.50), (0.48, 0.42, 0.38), (0.66, 0.65, 0.62), (0.44, 0.47, 0.44),
-)  # fmt: skip
-_WALLS = (
-    (0.66, 0.62, 0.55), (0.55, 0.38, 0.31), (0.72, 0.72, 0.70), (0.45, 0.48, 0.52), (0.58, 0.56, 0.44), (0.36, 0.40, 0.36),
-)  # fmt: skip
-_CLUTTER = (
-    (0.70, 0.68, 0.62), (0.25, 0.27, 0.30), (0.18, 0.30, 0.17), (0.55, 0.22, 0.18), (0.20, 0.28, 0.42), (0.62, 0.55, 0.30),
-    (0.85, 0.85, 0.83), (0.35, 0.24, 0.17),
-)  # fmt: skip
-
-
-def _surface(
-    random: np.random.Generator, colours: tuple[tuple[float, float, float], ...], sizes: tuple[float, float]
-) -> Array:
-    base = np.clip(np.asarray(colours[int(random.integers(len(colours)))]) + random.normal(0, 0.03, 3), 0.05, 0.95)
-    shade = np.clip(base * random.uniform(0.72, 0.92), 0.03, 0.95)
-    first, second = 1.0 / random.uniform(*sizes, 2)
-    return material(
-        base,
-        second=shade,
-        wave=(first, 0.0, 0.0, random.random()),
-        cross=(0.0, second, second, random.random()),
-        duty=random.uniform(0.86, 0.96),
-        grain=random.uniform(0.10, 0.30),
-    )
-
-
-def scenery(random: np.random.Generator, far: float, wall: float) -> Primitives:
-    """Things that stand behind the walked strip of one camera: doors, boards, benches, bushes, lamp posts."""
-    parts: list[Primitives] = []
-    for _ in range(34):
-        colour = np.clip(
-            np.asarray(_CLUTTER[int(random.integers(len(_CLUTTER)))]) + random.normal(0, 0.04, 3), 0.03, 0.95
-        )
-        x = random.uniform(-0.62, 0.62) * wall
-        sort = random.integers(4)
-        if sort == 0:  # a door, window or poster on the wall
-            half = np.array([[random.uniform(0.4, 1.4), random.uniform(0.5, 1.2), 0.05]])
-            spot = np.array([[x, half[0, 1] + random.choice((0.0, 0.9, 1.6)), -wall + 0.05]])
-            paint = material(colour, second=colour * 0.6, wave=(random.uniform(0, 1.5), 0, 0, 0.1), duty=0.8)
-            parts.append(boxes(spot, half, np.zeros(1), materials=paint[None], owner=-2))
-            continue
-        z = -random.uniform(far + 2.0, wall - 0.6)
-        if sort == 1:  # a box: bench, planter, cabinet
-            half = random.uniform((0.2, 0.2, 0.2), (0.9, 0.7, 0.5))[None]
-            spot = np.array([[x, half[0, 1], z]])
-            paint = material(colour, second=colour * 0.7, wave=(0, random.uniform(0, 6), 0, 0.2), duty=0.7, grain=0.1)
-            parts.append(boxes(spot, half, random.uniform(-0.5, 0.5, 1), materials=paint[None], owner=-2))
-        elif sort == 2:  # a bush
-            size = random.uniform(0.35, 0.8)
-            green = np.array([0.16, 0.26, 0.13]) * random.uniform(0.7, 1.5)
-            parts.append(_upright(x, z, 0.3, 0.5 + size, size, size, material(green, grain=0.5)))
-        else:  # a post
-            size = random.uniform(0.05, 0.11)
-            parts.append(_upright(x, z, 0.0, random.uniform(1.0, 5.0), size, size, material(colour * 0.6)))
-    return Primitives.cat(parts)
-
-
-def _upright(
-    x: float, z: float, low: float, high: float, radius_low: float, radius_high: float, paint: Array
-) -> Primitives:
-    return round_cones(
-        np.array([[x, low, z]]), np.array([[x, high, z]]), np.array([radius_low]), np.array([radius_high]),
-        hint=np.array([[0.0, 0.0, 1.0]]), squeeze=np.ones((1, 2)), materials=paint[None], owner=-2,
-    )  # fmt: skip
-
-
-def draw_camera(random: np.random.Generator, colour_cast: float) -> Camera:
+def draw_camera(settings: WorldSettings, number: int) -> Camera:
     """A camera with its place, light and surroundings.
 
     Args:
-        random: the camera's generator.
-        colour_cast: standard deviation of the white balance of each channel.
+        settings: of the world.
+        number: of the camera, from 0.
     """
-    height, near = random.uniform(2.2, 4.6), random.uniform(5.5, 8.0)
-    far = near + random.uniform(4.0, 7.0)
-    wall = far + random.uniform(4.0, 9.0)
-    angle, climb = random.uniform(-np.pi, np.pi), random.uniform(0.5, 1.1)
-    # The light comes from the camera's half of the sky three times out of four, or the persons would be dark against it.
-    light = np.array([np.sin(angle) * np.cos(climb), np.sin(climb), np.cos(angle) * np.cos(climb)])
-    if random.random() < 0.75:
-        light[2] = abs(light[2])
+    random = generator(settings.seed, Stream.CAMERA, number)
+    near = random.uniform(5.0, 10.5)
+    height = random.uniform(2.0, min(6.0, 1.4 + 0.42 * near))
+    far = near + random.uniform(3.5, 7.0)
+    wall = far + random.uniform(0.9, 7.0)
+    share, heading = random.uniform(0.30, 0.80), random.uniform(-np.pi, np.pi)
+    light = draw_daylight(random, settings.lighting)
+    # A turned wall must not cross the strip.
+    turn = random.uniform(-1.0, 1.0) * float(np.arctan((wall - far - 0.6) / (0.3 * far + 1.5)))
+    backdrop = _backdrop(settings.seed, number, wall, turn, settings.background)
+    # Automatic exposure and white balance take most of the light's own strength and colour back.
+    met = light.on_ground() * 0.6 + light.sky * 0.4
+    balance = (met / met.mean()) ** -random.uniform(0.5, 0.9)
+    cast = np.clip(1.0 + random.normal(0.0, 1.0, 3) * settings.colour_cast, 0.6, 1.4)
+    bright = float(np.exp(settings.tone * random.normal(0.16, 0.22)))
+    tone = Tone(
+        black=settings.tone * max(0.0, random.uniform(-0.05, 0.10)),
+        contrast=1.0 + settings.tone * random.uniform(-0.14, 0.24),
+        saturation=1.0 + settings.tone * random.uniform(-0.35, 0.15),
+        bend=settings.tone * random.uniform(-0.15, 0.35),
+    )
     return Camera(
         height=height,
         pitch=float(np.arctan2(height - 0.9, (near + far) / 2)),
         near=near,
         far=far,
         side=0.30,
-        heading=random.uniform(-np.pi, np.pi),
+        share=share,
+        heading=heading,
         light=light,
-        key=random.uniform(0.5, 1.1),
-        ambient=random.uniform(0.5, 0.75),
-        tint=np.clip(1.0 + random.normal(0.0, colour_cast, 3), 0.6, 1.4),
-        wall=wall,
-        ground=_surface(random, _SURFACES, (0.4, 2.0)),
-        wall_material=_surface(random, _WALLS, (0.3, 2.5)),
-        clutter=scenery(random, far, wall),
+        backdrop=backdrop,
+        clutter=draw_furniture(
+            generator(settings.seed, Stream.SCENERY, number, 1), near, far, backdrop, settings.background
+        ),
+        tint=balance * cast * (bright * 0.95 / float(met.mean())),
+        tone=tone,
+        blur=random.uniform(0.15, 1.0),
+        noise=0.12 + 0.88 * random.random() ** 2,
+        sharpen=random.uniform(0.0, 1.0),
+        quality=random.uniform(0.0, 1.0),
     )
+
+
+@lru_cache(maxsize=16)
+def _backdrop(seed: int, number: int, wall: float, turn: float, amount: float) -> Backdrop:
+    """Painted once for all worlds of a seed: it takes as long as several images."""
+    return draw_backdrop(generator(seed, Stream.SCENERY, number, 0), wall, turn, amount)
 
 
 def _rotate(rotation: Array, points: Array) -> Array:

@@ -1,9 +1,10 @@
 """Rays against primitives: for every pixel and layer, the nearest depth and the primitive that it belongs to.
 
-The image is cut into tiles. Every primitive is listed in the tiles that its box on the screen touches; then all tiles meet
-their first primitive at once, then their second, and so on, keeping the nearest. Each pixel goes through the same additions,
-products, quotients and roots whatever else is in the batch, and no sum runs over a batch: the result of an image is the
-same to the last bit in any company.
+The image is cut into cells of pixels. In every cell, each surface (a body's limb, or all that melts with nothing) has a tile of
+its own: the primitives whose boxes on the screen touch the cell. All tiles meet their first primitive at once, then their
+second, and so on, keeping the nearest; tiles of bodies are then melted (``surface``), and the tiles of a cell are merged. Each
+pixel goes through the same additions, products, quotients and roots whatever else is in the batch, and no sum runs over a
+batch: the result of an image is the same to the last bit in any company.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from occlureid.synthetic.primitives import BOX, OPEN_CONE, Array, Primitives
+from occlureid.synthetic.primitives import BOX, Array, Primitives
+from occlureid.synthetic.rays import SHELL, Table, box_depth, cone_depth, table
+from occlureid.synthetic.surface import melt
 
 __all__ = ["TILE", "Layers", "Table", "cast", "table"]
 
@@ -30,56 +33,23 @@ _NEAR = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Primitives in the camera frame as float32 columns on the device that renders.
-
-    Attributes:
-        columns: (24, N): the frame (9), frame @ origin (3), depth of the origin, size (3), slope sine, 1 / cosine,
-            sine / cosine, contact range low and high, 1 / squared cosine, and whether open.
-        material: (M, N).
-        label: (N,) int64.
-    """
-
-    columns: Tensor
-    material: Tensor
-    label: Tensor
-
-
-def table(primitives: Primitives, device: torch.device | str) -> Table:
-    """The primitives, in the camera frame, ready for rays."""
-    frame, origin, size = primitives.frame, primitives.origin, primitives.size
-    moved = [
-        frame[:, r, 0] * origin[:, 0] + frame[:, r, 1] * origin[:, 1] + frame[:, r, 2] * origin[:, 2] for r in range(3)
-    ]
-    sine = (size[:, 0] - size[:, 1]) / size[:, 2]
-    box = primitives.kind == BOX
-    sine = np.where(box, 0.0, sine)
-    cosine = np.sqrt(1.0 - sine * sine)
-    columns = [
-        *(frame[:, r, c] for r in range(3) for c in range(3)), *moved, origin[:, 2], *(size[:, k] for k in range(3)),
-        sine, 1.0 / cosine, sine / cosine, sine * size[:, 0], size[:, 2] + sine * size[:, 1], 1.0 / (cosine * cosine),
-        primitives.kind == OPEN_CONE, box,
-    ]  # fmt: skip
-    return Table(
-        columns=torch.from_numpy(np.stack(columns).astype(np.float32)).to(device),
-        material=torch.from_numpy(np.ascontiguousarray(primitives.material.T, dtype=np.float32)).to(device),
-        label=torch.from_numpy(primitives.label).to(device),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Layers:
     """What the rays met.
 
     Attributes:
         depth: (L, B, H, W) metres along the optical axis, inf where nothing is.
         row: (L, B, H, W) int32 row of the primitive, -1 where nothing is.
+        normal: (3, B, H, W) outward normal of the nearest surface of all layers in the camera frame, not of unit length; 0
+            where nothing is, and where the primitive melts with nothing: its own shape tells the normal.
         outside: (B, P) int64 pixels of each label of layer 0 beyond the border of the image (P = 8).
+        window: (B, 4) as given.
     """
 
     depth: Tensor
     row: Tensor
+    normal: Tensor
     outside: Tensor
+    window: Array
 
 
 def _screen_boxes(
@@ -88,12 +58,17 @@ def _screen_boxes(
     """(N, 4) first and last tile column, first and last tile row; and (N,) whether the primitive lies before the camera."""
     axis = np.where((primitives.kind == BOX)[:, None], 0.0, primitives.frame[:, 1] * primitives.size[:, 2:])
     ends = np.stack([primitives.origin, primitives.origin + axis], axis=1)
-    depth = ends[..., 2] - primitives.reach
+    # A melted surface bulges beyond its primitives; the factor of the squeeze is that of the reach.
+    melts = primitives.group > 0
+    widest = np.where(melts, primitives.reach[:, 0] / primitives.size[:, 0], 1.0)
+    bulge = np.where(melts, SHELL * primitives.blend * widest, 0.0)
+    reaches = primitives.reach + bulge[:, None]
+    depth = ends[..., 2] - reaches
     ahead = np.asarray((depth > _NEAR).all(axis=1), dtype=np.bool_)
     depth = np.maximum(depth, _NEAR)
     slope = ends[..., :2] / np.maximum(ends[..., 2:], _NEAR)
     # A sphere's outline reaches beyond radius / depth by the obliqueness of its direction.
-    reach = primitives.reach / depth * (1.0 + (slope * slope).sum(axis=-1))
+    reach = reaches / depth * (1.0 + (slope * slope).sum(axis=-1))
     low, high = (slope - reach[..., None]).min(axis=1), (slope + reach[..., None]).max(axis=1)
     view = window[primitives.image]
     pixels = np.array([size[1], size[0]])
@@ -105,15 +80,42 @@ def _screen_boxes(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """Which tile meets which primitive, in which order."""
+class _Meetings:
+    """Which tile meets which primitive, in which order.
 
-    tile_image: NDArray[np.int64]
-    tile_layer: NDArray[np.int64]
-    tile_x: NDArray[np.int64]
-    tile_y: NDArray[np.int64]
-    rounds: list[tuple[bool, NDArray[np.int64], NDArray[np.int64]]]
-    """Whether boxes; tile rows, each at most once; primitive rows."""
+    Attributes:
+        tiles: (T,) the tiles that have such a primitive, those with the most first.
+        ranks: the first primitive of every tile, the second of the first tiles, which have one, ...
+    """
+
+    tiles: NDArray[np.int64]
+    ranks: list[NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The cells with anything in them, and the tiles in which their surfaces are met."""
+
+    cell_image: NDArray[np.int64]
+    cell_layer: NDArray[np.int64]
+    cell_x: NDArray[np.int64]
+    cell_y: NDArray[np.int64]
+    tile_cell: NDArray[np.int64]
+    cones: _Meetings
+    boxes: _Meetings
+    melting: _Meetings
+
+
+def _meetings(tile: NDArray[np.int64], item: NDArray[np.int64], tiles: int) -> _Meetings:
+    count = np.bincount(tile, minlength=tiles)
+    order = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
+    position = np.empty(tiles, dtype=np.int64)
+    position[order] = np.arange(len(order))
+    sorted_by_tile = np.argsort(position[tile], kind="stable")
+    first = np.cumsum(count[order]) - count[order]
+    rank = np.arange(len(tile)) - np.repeat(first, count[order])
+    by_rank = sorted_by_tile[np.argsort(rank, kind="stable")]
+    return _Meetings(order, np.split(item[by_rank], np.cumsum(np.bincount(rank))[:-1]) if len(tile) else [])
 
 
 def _plan(primitives: Primitives, layer: NDArray[np.int64], window: Array, size: tuple[int, int]) -> _Plan:
@@ -128,80 +130,24 @@ def _plan(primitives: Primitives, layer: NDArray[np.int64], window: Array, size:
     within = np.arange(len(item)) - np.repeat(np.cumsum(count) - count, count)
     x, y = span[item, 0] + within % wide[item], span[item, 2] + within // wide[item]
     reach_x, reach_y = 5 * (columns + 2), 5 * (rows + 2)
-    key = ((primitives.image[item] * 2 + layer[item]) * (2 * reach_y) + y + reach_y) * (2 * reach_x) + x + reach_x
-    unique, tile = np.unique(key, return_inverse=True)
-    rest, tile_x = np.divmod(unique, 2 * reach_x)
-    rest, tile_y = np.divmod(rest, 2 * reach_y)
-    rounds = []
-    for boxy in (False, True):
-        chosen = np.flatnonzero((primitives.kind[item] == BOX) == boxy)
-        chosen = chosen[np.argsort(tile[chosen], kind="stable")]
-        tiles = tile[chosen]
-        start = np.r_[True, tiles[1:] != tiles[:-1]] if len(tiles) else np.zeros(0, dtype=bool)
-        rank = np.arange(len(tiles)) - np.maximum.accumulate(np.where(start, np.arange(len(tiles)), 0))
-        order = np.argsort(rank, kind="stable")
-        for block in np.split(chosen[order], np.cumsum(np.bincount(rank))[:-1] if len(rank) else []):
-            if len(block):
-                rounds.append((boxy, tile[block], item[block]))
-    return _Plan(rest // 2, rest % 2, tile_x - reach_x, tile_y - reach_y, rounds)
+    cell = ((primitives.image[item] * 2 + layer[item]) * (2 * reach_y) + y + reach_y) * (2 * reach_x) + x + reach_x
+    melts = primitives.group > 0
+    surfaces, surface = np.unique(
+        np.where(melts, (primitives.owner + 3) * 64 + primitives.group, 0), return_inverse=True
+    )
+    unique, tile = np.unique(cell * len(surfaces) + surface[item], return_inverse=True)
+    cells, tile_cell = np.unique(unique // max(len(surfaces), 1), return_inverse=True)
+    rest, cell_x = np.divmod(cells, 2 * reach_x)
+    rest, cell_y = np.divmod(rest, 2 * reach_y)
 
+    def meetings(chosen: NDArray[np.bool_]) -> _Meetings:
+        return _meetings(tile[chosen[item]], item[chosen[item]], len(unique))
 
-def _cone_depth(columns: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Depth at which rays meet round cones.
-
-    Args:
-        columns: (24, n, 1, 1) of ``Table``.
-        u: (n, 1, T) slopes to the right.
-        v: (n, T, 1) slopes downwards.
-
-    Returns:
-        (n, T, T), inf where a ray misses.
-    """
-    (m00, m01, m02, m10, m11, m12, m20, m21, m22, k0, k1, k2, near, radius_a, radius_b, length,
-     _, secant, tangent, contact_low, contact_high, _, is_open, _) = columns  # fmt: skip
-    dx, dy, dz = m00 * u + (m01 * v + m02), m10 * u + (m11 * v + m12), m20 * u + (m21 * v + m22)
-    # Rays are followed from the depth of the cone's origin, which keeps float32 exact enough at any distance.
-    ox = (near * m00) * u + ((near * m01) * v + (near * m02 - k0))
-    oy = (near * m10) * u + ((near * m11) * v + (near * m12 - k1))
-    oz = (near * m20) * u + ((near * m21) * v + (near * m22 - k2))
-    a = dx * dx + dz * dz
-    b = ox * dx + oz * dz
-    c = ox * ox + oz * oz
-    # The slanted side: distance from the axis = (radius_a - sine * y) / cosine.
-    gap, rate = radius_a * secant - tangent * oy, tangent * dy
-    side_a, side_b, side_c = a - rate * rate, b + gap * rate, c - gap * gap
-    root = side_b * side_b - side_a * side_c
-    depth = (-side_b - root.clamp_min(0.0).sqrt()) / side_a
-    y = oy + depth * dy
-    far = torch.full_like(depth, torch.inf)
-    depth = torch.where((root >= 0) & (side_a > 0) & (y >= contact_low) & (y <= contact_high), depth, far)
-    # The two end spheres.
-    full_a, full_b = a + dy * dy, b + oy * dy
-    full_c = c + oy * oy
-    root = full_b * full_b - full_a * (full_c - radius_a * radius_a)
-    ball = (-full_b - root.clamp_min(0.0).sqrt()) / full_a
-    closed = is_open == 0
-    depth = torch.where((root >= 0) & closed & (ball < depth), ball, depth)
-    end_b = full_b - length * dy
-    end_c = full_c - (2.0 * length) * oy + (length * length - radius_b * radius_b)
-    root = end_b * end_b - full_a * end_c
-    ball = (-end_b - root.clamp_min(0.0).sqrt()) / full_a
-    depth = torch.where((root >= 0) & closed & (ball < depth), ball, depth)
-    return depth.add(near)
-
-
-def _box_depth(columns: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Depth at which rays meet boxes; shapes as in ``_cone_depth``."""
-    enter, leave = torch.full_like(u + v, -torch.inf), torch.full_like(u + v, torch.inf)
-    for axis in range(3):
-        m0, m1, m2 = columns[3 * axis], columns[3 * axis + 1], columns[3 * axis + 2]
-        direction = m0 * u + (m1 * v + m2)
-        direction = torch.where(direction.abs() < 1e-9, torch.full_like(direction, 1e-9), direction)
-        inverse = 1.0 / direction
-        middle, half = columns[9 + axis] * inverse, columns[13 + axis] * inverse.abs()
-        enter = torch.maximum(enter, middle - half)
-        leave = torch.minimum(leave, middle + half)
-    return torch.where((enter <= leave) & (enter > 0), enter, torch.full_like(enter, torch.inf))
+    boxy = primitives.kind == BOX
+    return _Plan(
+        rest // 2, rest % 2, cell_x - reach_x, cell_y - reach_y, tile_cell,
+        meetings(~boxy & ~melts), meetings(boxy), meetings(melts),
+    )  # fmt: skip
 
 
 def cast(
@@ -221,49 +167,85 @@ def cast(
     """
     device = ready.columns.device
     plan = _plan(primitives, layer, window, size)
-    count, images = len(plan.tile_image), len(window)
-    view = window[plan.tile_image]
+    count = len(plan.tile_cell)
+    view = window[plan.cell_image]
     step = np.stack([view[:, 2] / size[1], view[:, 3] / size[0]], axis=1)
     inside = np.arange(TILE) + 0.5
-    u = view[:, :1] + (plan.tile_x[:, None] * TILE + inside) * step[:, :1]
-    v = view[:, 1:2] + (plan.tile_y[:, None] * TILE + inside) * step[:, 1:]
+    u = view[:, :1] + (plan.cell_x[:, None] * TILE + inside) * step[:, :1]
+    v = view[:, 1:2] + (plan.cell_y[:, None] * TILE + inside) * step[:, 1:]
     u_rays = torch.from_numpy(u.astype(np.float32)).to(device)
     v_rays = torch.from_numpy(v.astype(np.float32)).to(device)
 
     depth = torch.full((count, TILE, TILE), torch.inf, device=device)
     row = torch.full((count, TILE, TILE), -1, dtype=torch.int32, device=device)
+    normal = torch.zeros((3, count, TILE, TILE), device=device)
     block = _BLOCK if device.type == "cpu" else 1 << 15
-    for boxy, tiles_of_round, items_of_round in plan.rounds:
-        meet = _box_depth if boxy else _cone_depth
-        for start in range(0, len(tiles_of_round), block):
-            tiles = torch.from_numpy(tiles_of_round[start : start + block]).to(device)
-            items = torch.from_numpy(items_of_round[start : start + block]).to(device)
-            found = meet(ready.columns[:, items, None, None], u_rays[tiles][:, None, :], v_rays[tiles][:, :, None])
-            best = depth[tiles]
-            nearer = found < best
-            depth[tiles] = torch.where(nearer, found, best)
-            row[tiles] = torch.where(nearer, items.to(torch.int32)[:, None, None], row[tiles])
-    return _assemble(plan, depth, row, ready, images, size)
+    for meetings, meet in ((plan.cones, cone_depth), (plan.boxes, box_depth), (plan.melting, None)):
+        for start in range(0, len(meetings.tiles), block):
+            chosen = meetings.tiles[start : start + block]
+            tiles = torch.from_numpy(chosen).to(device)
+            items = [
+                torch.from_numpy(rank[start : start + block]).to(device) for rank in meetings.ranks if len(rank) > start
+            ]
+            cells = torch.from_numpy(plan.tile_cell[chosen]).to(device)
+            across, down = u_rays[cells][:, None, :], v_rays[cells][:, :, None]
+            if meet is None:
+                depth[tiles], row[tiles], normal[:, tiles] = melt(ready, items, across, down)
+                continue
+            best, best_row = depth[tiles], row[tiles]
+            for rank in items:
+                n = len(rank)
+                found = meet(ready.columns[:, rank, None, None], across[:n], down[:n])
+                nearer = found < best[:n]
+                best_row[:n] = torch.where(nearer, rank.to(torch.int32)[:, None, None], best_row[:n])
+                torch.minimum(best[:n], found, out=best[:n])
+            depth[tiles], row[tiles] = best, best_row
+    return _assemble(plan, depth, row, normal, ready, window, size)
 
 
-def _assemble(plan: _Plan, depth: Tensor, row: Tensor, ready: Table, images: int, size: tuple[int, int]) -> Layers:
+def _merge(plan: _Plan, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """(C, TILE, TILE) nearest depth of the tiles of each cell, and the tile that it comes from."""
+    device, cells = depth.device, len(plan.cell_image)
+    order = np.argsort(plan.tile_cell, kind="stable")
+    ordered = plan.tile_cell[order]
+    start = np.r_[True, ordered[1:] != ordered[:-1]] if len(order) else np.zeros(0, dtype=bool)
+    rank = np.arange(len(order)) - np.maximum.accumulate(np.where(start, np.arange(len(order)), 0))
+    nearest = torch.full((cells, TILE, TILE), torch.inf, device=device)
+    source = torch.zeros((cells, TILE, TILE), dtype=torch.int32, device=device)
+    for k in range(int(rank.max()) + 1 if len(rank) else 0):
+        tile = torch.from_numpy(order[rank == k]).to(device)
+        cell = torch.from_numpy(ordered[rank == k]).to(device)
+        found, best = depth[tile], nearest[cell]
+        source[cell] = torch.where(found < best, tile.to(torch.int32)[:, None, None], source[cell])
+        nearest[cell] = torch.minimum(found, best)
+    return nearest, source
+
+
+def _assemble(
+    plan: _Plan, depth: Tensor, row: Tensor, normal: Tensor, ready: Table, window: Array, size: tuple[int, int]
+) -> Layers:
     """Tiles to images; what lies beyond the border is only counted."""
-    device = depth.device
+    device, images = depth.device, len(window)
     columns, rows = -(-size[1] // TILE), -(-size[0] // TILE)
-    tile_x, tile_y = torch.from_numpy(plan.tile_x).to(device), torch.from_numpy(plan.tile_y).to(device)
-    tile_image, tile_layer = torch.from_numpy(plan.tile_image).to(device), torch.from_numpy(plan.tile_layer).to(device)
+    cell_x, cell_y = torch.from_numpy(plan.cell_x).to(device), torch.from_numpy(plan.cell_y).to(device)
+    cell_image, cell_layer = torch.from_numpy(plan.cell_image).to(device), torch.from_numpy(plan.cell_layer).to(device)
+    nearest, source = _merge(plan, depth)
+    # Where each pixel's values lie among those of all tiles; one place more, for nothing, comes last.
+    pixel = torch.arange(TILE * TILE, dtype=torch.int32, device=device).reshape(TILE, TILE)
+    place = torch.where(torch.isfinite(nearest), source * (TILE * TILE) + pixel, row.numel())
+    rows_of = torch.cat([row.reshape(-1), row.new_full((1,), -1)])
 
-    # Pixels of the target beyond the border: whole tiles outside, and the parts of the last tiles that the image cuts.
+    # Pixels of the target beyond the border: whole cells outside, and the parts of the last cells that the image cuts.
     steps = torch.arange(TILE, device=device)
-    x, y = tile_x[:, None] * TILE + steps, tile_y[:, None] * TILE + steps
+    x, y = cell_x[:, None] * TILE + steps, cell_y[:, None] * TILE + steps
     beyond = ((x < 0) | (x >= size[1]))[:, None, :] | ((y < 0) | (y >= size[0]))[:, :, None]
-    counted = beyond & (row >= 0) & (tile_layer == 0)[:, None, None]
+    counted = beyond & torch.isfinite(nearest) & (cell_layer == 0)[:, None, None]
     where = counted.nonzero(as_tuple=True)
-    label = ready.label[row[where].long()]
-    outside = torch.bincount(tile_image[where[0]] * 8 + label, minlength=images * 8).reshape(images, 8)
+    label = ready.label[rows_of[place[where].long()].long()]
+    outside = torch.bincount(cell_image[where[0]] * 8 + label, minlength=images * 8).reshape(images, 8)
 
-    kept = ((tile_x >= 0) & (tile_x < columns) & (tile_y >= 0) & (tile_y < rows)).nonzero()[:, 0]
-    slot = ((tile_layer[kept] * images + tile_image[kept]) * rows + tile_y[kept]) * columns + tile_x[kept]
+    kept = ((cell_x >= 0) & (cell_x < columns) & (cell_y >= 0) & (cell_y < rows)).nonzero()[:, 0]
+    slot = ((cell_layer[kept] * images + cell_image[kept]) * rows + cell_y[kept]) * columns + cell_x[kept]
 
     def picture(values: Tensor, fill: float) -> Tensor:
         flat = torch.full((2 * images * rows * columns, TILE, TILE), fill, dtype=values.dtype, device=device)
@@ -271,4 +253,7 @@ def _assemble(plan: _Plan, depth: Tensor, row: Tensor, ready: Table, images: int
         whole = flat.reshape(2, images, rows, columns, TILE, TILE).transpose(3, 4)
         return whole.reshape(2, images, rows * TILE, columns * TILE)[:, :, : size[0], : size[1]]
 
-    return Layers(picture(depth, torch.inf), picture(row, -1), outside)
+    depths, places = picture(nearest, torch.inf), picture(place, row.numel())
+    front = torch.where(depths[0] < depths[1], places[0], places[1]).long()
+    normals = torch.cat([normal.reshape(3, -1), normal.new_zeros((3, 1))], dim=1)
+    return Layers(depths, rows_of[places.long()], normals[:, front], outside, window)

@@ -16,6 +16,9 @@ __all__ = ["VISIBLE_CONFIDENCE", "pose_document"]
 VISIBLE_CONFIDENCE, HIDDEN_CONFIDENCE = (0.60, 0.95), (0.0, 0.15)
 """Ranges from which confidences are drawn."""
 
+_LEAST_LANDMARKS = 3
+"""A pose estimator reports another person of whom it sees as many landmarks."""
+
 
 def _person(random: np.random.Generator, landmarks: Array, size: tuple[int, int], spread: float) -> dict[str, Any]:
     height, width = size
@@ -32,7 +35,7 @@ def _person(random: np.random.Generator, landmarks: Array, size: tuple[int, int]
 
 
 def pose_document(settings: WorldSettings, split: str, shot: Rendered, row: int) -> dict[str, Any]:
-    """The JSON document of one image: the target and the other people in the crop, in arbitrary order.
+    """The JSON document of one image: the target and the other people of whom three landmarks show, in arbitrary order.
 
     With ``keypoint_noise`` 0 the landmarks that lie in the image are exact to four decimals.
 
@@ -43,7 +46,8 @@ def pose_document(settings: WorldSettings, split: str, shot: Rendered, row: int)
         row: its row there.
     """
     random = generator(settings.seed, Stream.DETECTOR, SPLITS.index(split), int(shot.indices[row]))
-    everybody = [shot.keypoints[row], *shot.others[row]]
+    others = shot.others[row]
+    everybody = [shot.keypoints[row], *others[(others[..., 2] > 0).sum(dim=1) >= _LEAST_LANDMARKS]]
     people = [
         _person(random, landmarks.numpy().astype(np.float64), settings.size, settings.keypoint_noise)
         for landmarks in everybody

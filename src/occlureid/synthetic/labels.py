@@ -11,10 +11,12 @@ from torch import Tensor
 
 from occlureid.synthetic.body import PART_NAMES
 from occlureid.synthetic.cast import Layers, Table
-from occlureid.synthetic.primitives import Array
+from occlureid.synthetic.primitives import MATERIAL_COLUMNS, Array, Primitives
 from occlureid.types import KEYPOINT_NAMES
 
-__all__ = ["SELF_OCCLUSION_DEPTH", "Truth", "landmarks_seen", "pixels_of", "truth"]
+__all__ = ["SELF_OCCLUSION_DEPTH", "Truth", "landmarks_seen", "layer_of", "pixels_of", "truth"]
+
+_CUT = MATERIAL_COLUMNS.index("cut")
 
 SELF_OCCLUSION_DEPTH: Array = np.where(
     [any(w in name for w in ("nose", "eye", "ear")) for name in KEYPOINT_NAMES], 0.06, 0.20
@@ -29,6 +31,8 @@ class Truth:
 
     Attributes:
         parts: (B, H, W) uint8 labels of the target where it is visible, 0 elsewhere.
+        lip: (B, H, W) uint8 the same in the labels of LIP-20; what is carried is 0 there.
+        people: (B, H, W) uint8: 1 where the target is visible, k + 1 where the owner k is, another person; 0 elsewhere.
         visible_fraction: (B,) float64 visible pixels of the target / pixels of its whole silhouette, which is what would be
             seen without obstacles, other people and the image's border.
         part_visible_fraction: (B, 7) float64 the same for each part, among the pixels in which that part is the target's
@@ -36,8 +40,18 @@ class Truth:
     """
 
     parts: NDArray[np.uint8]
+    lip: NDArray[np.uint8]
+    people: NDArray[np.uint8]
     visible_fraction: Array
     part_visible_fraction: Array
+
+
+def layer_of(things: Primitives) -> NDArray[np.int64]:
+    """(N,) the layer of each primitive: 0 for the body of the target and what it wears, 1 for all else.
+
+    What the target only carries (a suitcase, an umbrella) is no part of it, and hides it as an obstacle does.
+    """
+    return np.asarray((things.owner != 0) | (things.label == 0), dtype=np.int64)
 
 
 def truth(layers: Layers, ready: Table) -> Truth:
@@ -58,7 +72,27 @@ def truth(layers: Layers, ready: Table) -> Truth:
     total = np.maximum(whole[:, 1:].sum(axis=1), 1)
     fractions = np.where(whole[:, 1:] > 0, visible[:, 1:] / np.maximum(whole[:, 1:], 1), np.nan)
     parts = torch.where(shown, labels, 0).to(torch.uint8).cpu().numpy()
-    return Truth(parts, visible[:, 1:].sum(axis=1) / total, fractions)
+    lip = torch.zeros_like(labels, dtype=torch.uint8)
+    lip[shown] = _lip(layers, ready, shown).to(torch.uint8)
+    nearest = torch.where(
+        shown, layers.row[0], torch.where(layers.depth[1] < layers.depth[0], layers.row[1], -1)
+    ).long()
+    # What somebody carries has no part, and is nobody; so is row -1.
+    owner = torch.cat([torch.where(ready.label > 0, ready.owner, -1), ready.owner.new_full((1,), -1)])[nearest]
+    people = (owner + 1).clamp_min(0).to(torch.uint8).cpu().numpy()
+    return Truth(parts, lip.cpu().numpy(), people, visible[:, 1:].sum(axis=1) / total, fractions)
+
+
+def _lip(layers: Layers, ready: Table, shown: Tensor) -> Tensor:
+    """(M,) LIP-20 label of each shown pixel of layer 0, told apart along its primitive by the material's cut."""
+    height, width = shown.shape[1:]
+    image, down, right = shown.nonzero(as_tuple=True)
+    depth, row = layers.depth[0][shown], layers.row[0][shown].long()
+    left, top, wide, tall = torch.from_numpy(layers.window.astype(np.float32).T.copy()).to(depth.device)[:, image]
+    u, v = left + (right + 0.5) * (wide / width), top + (down + 0.5) * (tall / height)
+    m0, m1, m2 = (ready.columns[k, row] for k in range(3, 6))
+    along = depth * (m0 * u + m1 * v + m2) - ready.columns[10, row]
+    return torch.where(along > ready.material[_CUT, row], ready.lip_beyond[row], ready.lip[row])
 
 
 def pixels_of(points: Array, window: Array, size: tuple[int, int]) -> Array:

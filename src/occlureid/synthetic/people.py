@@ -38,6 +38,8 @@ def people(walkers: Sequence[tuple[Walker, int, int]]) -> tuple[Primitives, Arra
         np.stack([o.widths for o in outfits]),
         np.stack([o.materials for o in outfits]),
         np.stack([o.active for o in outfits]),
+        np.stack([o.lip for o in outfits]),
+        np.stack([o.lip_beyond for o in outfits]),
         image,
         np.array([owner for _, _, owner in walkers], dtype=np.int64),
     )

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from occlureid.synthetic.materials import MATERIAL_COLUMNS, NO_WAVE, material
+
 __all__ = [
     "BOX",
     "CONE",
@@ -31,63 +33,6 @@ Array = NDArray[np.float64]
 Colour = Sequence[float] | Array
 
 CONE, OPEN_CONE, BOX = 0, 1, 2
-
-MATERIAL_COLUMNS: tuple[str, ...] = (
-    "red", "green", "blue",
-    "second_red", "second_green", "second_blue",
-    "beyond_red", "beyond_green", "beyond_blue",
-    "wave_x", "wave_y", "wave_z", "wave_phase",
-    "cross_x", "cross_y", "cross_z", "cross_phase",
-    "duty", "panel", "cut", "folds", "grain",
-)  # fmt: skip
-"""What a material says; ``material`` documents the columns."""
-
-NO_WAVE = (0.0, 0.0, 0.0, 0.5)
-"""A wave that stays at its trough, so that the second colour never shows."""
-
-
-def material(
-    colour: Colour,
-    *,
-    second: Colour | None = None,
-    beyond: Colour | None = None,
-    wave: Sequence[float] = NO_WAVE,
-    cross: Sequence[float] = NO_WAVE,
-    duty: float = 0.5,
-    panel: float = 0.0,
-    cut: float = 99.0,
-    folds: float = 0.0,
-    grain: float = 0.0,
-) -> Array:
-    """One row of a material table.
-
-    Args:
-        colour: red, green, blue in [0, 1] as a screen shows them.
-        second: the colour of stripes and of the front panel; the first colour where not given.
-        beyond: the colour where local y exceeds ``cut`` (skin below a sleeve); the first colour where not given.
-        wave: periods a metre along local x, y, z, and a phase: stripes across that direction; ``NO_WAVE`` for none.
-        cross: a second set of stripes, drawn over the first (checks).
-        duty: the share of a period that keeps the first colour, in [0, 1].
-        panel: half the width in metres of a front panel in the second colour (an open jacket); 0 for none.
-        cut: the local y in metres from which ``beyond`` holds.
-        folds: how strongly cloth folds vary the brightness, about 0 to 0.3.
-        grain: how strongly fine blotches vary the brightness (leaves, asphalt), about 0 to 0.5.
-    """
-    first = tuple(float(c) for c in colour)
-    row = (
-        *first,
-        *(first if second is None else tuple(second)),
-        *(first if beyond is None else tuple(beyond)),
-        *wave,
-        *cross,
-        duty,
-        panel,
-        cut,
-        folds,
-        grain,
-    )
-    return np.asarray(row, dtype=np.float64)
-
 
 def dot3(a: Array, b: Array) -> Array:
     """The scalar product over a last axis of 3, in an order of additions that never depends on the batch."""
@@ -108,6 +53,10 @@ class Primitives:
         label: (N,) the part's label, 0 for what is not a body.
         image: (N,) the image that it belongs to.
         owner: (N,) 0 the target, 1 and up another person, -1 an obstacle, -2 the scenery.
+        lip: (N,) the label of the surface in LIP-20, 0 for what is not a body. lip_beyond: (N,) the same where local y
+            exceeds the material's ``cut``: skin below a sleeve.
+        group: (N,) the primitives of one owner and one group (above 0) melt into each other; 0 melts with nothing.
+        blend: (N,) how far from its surface a primitive still bends its group's, in metres along the local axes.
     """
 
     kind: NDArray[np.int64]
@@ -119,6 +68,10 @@ class Primitives:
     label: NDArray[np.int64]
     image: NDArray[np.int64]
     owner: NDArray[np.int64]
+    lip: NDArray[np.int64]
+    lip_beyond: NDArray[np.int64]
+    group: NDArray[np.int64]
+    blend: Array
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -149,6 +102,10 @@ def round_cones(
     image: int | NDArray[np.int64] = 0,
     owner: int | NDArray[np.int64] = -1,
     kind: int | NDArray[np.int64] = CONE,
+    lip: int | NDArray[np.int64] = 0,
+    lip_beyond: int | NDArray[np.int64] | None = None,
+    group: int | NDArray[np.int64] = 0,
+    blend: float | Array = 0.0,
 ) -> Primitives:
     """Round cones between points.
 
@@ -164,6 +121,10 @@ def round_cones(
         image: for all or (N,).
         owner: for all or (N,), see ``Primitives``.
         kind: CONE or OPEN_CONE, for all or (N,).
+        lip: label in LIP-20, for all or (N,).
+        lip_beyond: the same beyond the material's cut; as ``lip`` where not given.
+        group: which primitives melt into each other, for all or (N,); open cones melt with nothing.
+        blend: how far they do, in metres, for all or (N,); above 0 where a group is given.
     """
     count = len(a)
     axis = b - a
@@ -187,6 +148,10 @@ def round_cones(
         label=_index(label, count),
         image=_index(image, count),
         owner=_index(owner, count),
+        lip=_index(lip, count),
+        lip_beyond=_index(lip if lip_beyond is None else lip_beyond, count),
+        group=np.where(_index(kind, count) == CONE, _index(group, count), 0),
+        blend=np.array(np.broadcast_to(np.asarray(blend, dtype=np.float64), (count,))),
     )
 
 
@@ -223,4 +188,8 @@ def boxes(
         label=_index(0, count),
         image=_index(image, count),
         owner=_index(owner, count),
+        lip=_index(0, count),
+        lip_beyond=_index(0, count),
+        group=_index(0, count),
+        blend=np.zeros(count),
     )

@@ -27,6 +27,10 @@ class Stream(IntEnum):
     SENSOR = 10
     DETECTOR = 11
     ORDER = 12
+    FAR = 13
+    BOX = 14
+    SCENERY = 15
+    SPRITE = 16
 
 
 def generator(seed: int, stream: Stream, *keys: int) -> np.random.Generator:

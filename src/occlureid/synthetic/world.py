@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from occlureid.errors import DataError
 from occlureid.synthetic import labels
+from occlureid.synthetic.background import Atlas
+from occlureid.synthetic.boxes import visible_windows
 from occlureid.synthetic.camera import Camera, draw_camera, project, to_camera
 from occlureid.synthetic.cast import cast, table
+from occlureid.synthetic.lighting import light_of
 from occlureid.synthetic.people import crop_windows, occluder_at, of_image, people, seen_heading
-from occlureid.synthetic.primitives import Array, Primitives, dot3
-from occlureid.synthetic.rendered import Rendered
+from occlureid.synthetic.primitives import Primitives
+from occlureid.synthetic.rendered import Rendered, number_others
 from occlureid.synthetic.scene import Scene, Walker, draw_scene
-from occlureid.synthetic.sensor import expose
+from occlureid.synthetic.sensor import compress, draw_noise, expose
 from occlureid.synthetic.settings import WorldSettings, check_split
-from occlureid.synthetic.shade import Light, shade
+from occlureid.synthetic.shade import View, shade, view_of
+from occlureid.synthetic.shadows import leaf_pattern, sunlight
 from occlureid.synthetic.solve import amounts_for
 from occlureid.synthetic.streams import SPLITS, Stream, generator
 from occlureid.synthetic.wardrobe import Appearance, Outfit, draw_appearance, outfit, resemble
@@ -53,8 +59,15 @@ class World:
     @cached_property
     def cameras(self) -> tuple[Camera, ...]:
         """The cameras, numbered from 0."""
-        seed, spread = self.settings.seed, self.settings.colour_cast
-        return tuple(draw_camera(generator(seed, Stream.CAMERA, k), spread) for k in range(self.settings.cameras))
+        return tuple(draw_camera(self.settings, number) for number in range(self.settings.cameras))
+
+    @cached_property
+    def _atlas(self) -> Atlas:
+        return Atlas([camera.backdrop for camera in self.cameras], self.device)
+
+    @cached_property
+    def _leaves(self) -> Tensor:
+        return leaf_pattern().to(self.device)
 
     def appearance(self, split: str, person: int) -> Appearance:
         """What a person of a split looks like; query and gallery show the same persons.
@@ -95,15 +108,13 @@ class World:
         if wrong or not len(indices):
             raise DataError(f"{split} has the images 0 to {count - 1}, got {wrong[:5] if wrong else 'none'}")
         flags = self.occluded(split)
-        height, width = self.settings.size
-        step = max(1, _CHUNK_PIXELS * (1 if self.device.type == "cpu" else 16) // (height * width))
         pending = [int(index) for index in dict.fromkeys(indices)]
         done: list[Rendered] = []
         for attempt in range(_ATTEMPTS):
             failed: list[int] = []
-            for start in range(0, len(pending), step):
-                chunk = pending[start : start + step]
-                shot = self._render([self._scene(split, i, attempt, bool(flags[i])) for i in chunk], split)
+            batches = self._batches([self._scene(split, i, attempt, bool(flags[i])) for i in pending])
+            for scenes, shot in zip(batches, self._shots(batches, split), strict=True):
+                chunk = [scene.index for scene in scenes]
                 low, high = self.settings.visible_range
                 fraction = shot.visible_fraction.numpy()
                 good = np.where(flags[chunk], (fraction >= low) & (fraction <= high), fraction >= WHOLE)
@@ -121,108 +132,139 @@ class World:
         order = {int(index): row for row, index in enumerate(torch.cat([shot.indices for shot in done]))}
         return Rendered.cat(done, [order[int(index)] for index in indices])
 
-    def _scene(self, split: str, index: int, attempt: int, occluded: bool) -> Scene:
-        per_camera = self.settings.images_per_camera(split)
-        person, camera = index // (self.settings.cameras * per_camera), index // per_camera % self.settings.cameras
+    def _native(self, scale: float) -> tuple[int, int]:
+        height, width = self.settings.size
+        return max(8, round(height * scale)), max(8, round(width * scale))
+
+    def _batches(self, scenes: list[Scene]) -> list[list[Scene]]:
+        """Scenes of one native resolution together, as many at once as fit."""
+        batches: list[list[Scene]] = []
+        for scale in dict.fromkeys(scene.scale for scene in scenes):
+            same = [scene for scene in scenes if scene.scale == scale]
+            height, width = self._native(scale)
+            step = max(1, _CHUNK_PIXELS * (1 if self.device.type == "cpu" else 16) // (height * width))
+            batches += [same[start : start + step] for start in range(0, len(same), step)]
+        return batches
+
+    def _wear(self, split: str, person: int) -> Outfit:
         key = (split == "train", person)
         if key not in self._outfits:
             self._outfits[key] = outfit(self.appearance(split, person))
-        return draw_scene(self.settings, split, index, attempt, occluded, self._outfits[key], self.cameras[camera])
+        return self._outfits[key]
+
+    def _scene(self, split: str, index: int, attempt: int, occluded: bool) -> Scene:
+        camera = self.cameras[index // self.settings.images_per_camera(split) % self.settings.cameras]
+        return draw_scene(
+            self.settings, split, index, attempt, occluded, lambda person: self._wear(split, person), camera
+        )
+
+    def _shots(self, batches: list[list[Scene]], split: str) -> list[Rendered]:
+        """Renders batches side by side: the work is of many small steps, which gain little from threads within a step."""
+        threads = min(torch.get_num_threads(), len(batches)) if self.device.type == "cpu" else 1
+        if threads < 2:
+            return [self._render(scenes, split) for scenes in batches]
+        _ = self._atlas, self._leaves  # made once, before the threads want them
+        within = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return list(pool.map(lambda scenes: self._render(scenes, split), batches))
+        finally:
+            torch.set_num_threads(
+                within
+            )  # of this thread nothing changed, but threads to come would follow the last call
 
     def _render(self, scenes: list[Scene], split: str) -> Rendered:
-        size = self.settings.size
+        """Renders scenes of one native resolution."""
+        size, native = self.settings.size, self._native(scenes[0].scale)
+        count = len(scenes)
         views = [self.cameras[scene.camera] for scene in scenes]
         rotation, position = np.stack([v.rotation() for v in views]), np.stack([v.position() for v in views])
 
         walkers = [(scene.target, k, 0) for k, scene in enumerate(scenes)]
-        walkers += [(other, k, 1) for k, scene in enumerate(scenes) for other in scene.others]
-        bodies, landmarks, figure_image = people(walkers)
-        window = crop_windows(bodies[bodies.owner == 0], scenes, rotation, position, self.settings.crop_aspect)
+        walkers += [(other, k, 1 + n) for k, scene in enumerate(scenes) for n, other in enumerate(scene.others)]
+        bodies, landmarks, image = people(walkers)
+        targets = bodies[(bodies.owner == 0) & (bodies.label > 0)]  # without what they carry
+        window = crop_windows(targets, scenes, rotation, position, self.settings.crop_aspect)
         amounts, window = amounts_for(scenes, bodies, window, rotation, position, self.device)
 
-        things: list[Primitives] = []
+        solid: list[Primitives] = [bodies]
         front: list[tuple[Walker, int, int]] = []
         for k, (scene, amount) in enumerate(zip(scenes, amounts, strict=True)):
             if scene.model is not None and scene.placement is not None:
-                things.append(of_image(scene.model.build(scene.placement, amount), k))
+                solid.append(of_image(scene.model.build(scene.placement, amount), k))
             elif scene.occluder is not None:
-                front.append((occluder_at(scene, amount), k, 2))
+                front.append((occluder_at(scene, amount), k, 1 + len(scene.others)))
         if front:
             more, more_landmarks, more_image = people(front)
-            things.append(more)
-            landmarks, figure_image = (
-                np.concatenate([landmarks, more_landmarks]),
-                np.concatenate([figure_image, more_image]),
-            )
-        things += [of_image(view.clutter, k) for k, view in enumerate(views)]
+            solid.append(more)
+            landmarks, image = np.concatenate([landmarks, more_landmarks]), np.concatenate([image, more_image])
+            walkers += front
+        things = Primitives.cat(solid)
+        owner = np.array([number for _, _, number in walkers], dtype=np.int64)
 
-        whole = to_camera(Primitives.cat([bodies, *things]), rotation, position)
+        clutter = [of_image(view.clutter, k) for k, view in enumerate(views)]
+        whole = to_camera(Primitives.cat([things, *clutter]), rotation, position)
+        window = visible_windows(scenes, whole, window, self.settings.crop_aspect, self.device)
         ready = table(whole, self.device)
-        layers = cast(whole, (whole.owner != 0).astype(np.int64), ready, window, size)
+        layers = cast(whole, labels.layer_of(whole), ready, window, native)
         known = labels.truth(layers, ready)
-        nearest = layers.depth.amin(dim=0)
-        row = torch.where(layers.depth[0] < layers.depth[1], layers.row[0], layers.row[1])
-        light = self._light(scenes, views, rotation, landmarks, figure_image)
-        noise = np.stack([self._noise(split, scene) for scene in scenes])
-        images = expose(shade(nearest, row, ready, light, window), light, noise).cpu()
 
-        points = project(landmarks, rotation[figure_image], position[figure_image])
-        pixels = labels.pixels_of(points, window[figure_image], size)
-        count = len(scenes)
-        is_target = np.arange(len(points)) < count
-        seen, behind_self = labels.landmarks_seen(layers, figure_image, points, pixels, is_target)
+        light = light_of(scenes, views, landmarks, image, owner, self.settings.ambient_occlusion)
+        nearest = view_of(layers.depth.amin(dim=0), light, window)
+        row = torch.where(layers.depth[0] < layers.depth[1], layers.row[0], layers.row[1])
+        sun = self._sunlight(nearest, things, scenes, views)
+        linear = shade(row, layers.normal, ready, light, nearest, sun, self._atlas)
+        noise = torch.from_numpy(np.stack([self._noise(split, scene, native) for scene in scenes]))
+        shots = [scene.exposure for scene in scenes]
+        images = compress(expose(linear, shots, noise), [shot.quality for shot in shots], size)
+
+        points = project(landmarks, rotation[image], position[image])
+        pixels = labels.pixels_of(points, window[image], size)
+        # Labels are enlarged by taking the nearest native pixel; a landmark is seen or not where its label is taken from.
+        down, right = (np.floor((np.arange(far) + 0.5) * (near / far)) for far, near in zip(size, native, strict=True))
+        inside = [np.clip(np.floor(pixels[..., k]), -1, size[1 - k]).astype(np.int64) for k in range(2)]
+        coarse = np.stack([np.r_[right, native[1], -1.0][inside[0]], np.r_[down, native[0], -1.0][inside[1]]], axis=-1)
+        seen, behind_self = labels.landmarks_seen(layers, image, points, coarse + 0.5, np.arange(len(points)) < count)
         keypoints = torch.from_numpy(np.concatenate([pixels, seen[..., None]], axis=-1).astype(np.float32))
-        rest = np.arange(len(points)) >= count
-        others = tuple(
-            keypoints[torch.from_numpy(rest & (figure_image == k) & (seen.sum(axis=1) >= 3))] for k in range(count)
-        )
-        first = 1 if split == "train" else 1 + self.settings.train_persons
+        rows, columns = down.astype(np.int64)[:, None], right.astype(np.int64)
+
+        maps = [
+            torch.from_numpy(np.ascontiguousarray(m[:, rows, columns])) for m in (known.parts, known.lip, known.people)
+        ]
+        others = []
+        for k in range(count):
+            mine = np.flatnonzero((image == k) & (owner > 0))
+            mine = mine[np.argsort(owner[mine])]
+            numbers = torch.tensor([walkers[figure][0].person for figure in mine], dtype=torch.int64)
+            others.append(number_others(maps[2][k], keypoints[torch.from_numpy(mine)], numbers))
         return Rendered(
             images=images,
             keypoints=keypoints[:count],
             self_occluded=torch.from_numpy(behind_self[:count]),
-            parts=torch.from_numpy(known.parts),
+            parts=maps[0],
+            lip=maps[1],
+            people=torch.stack([numbered for numbered, _, _ in others]),
             visible_fraction=torch.from_numpy(known.visible_fraction),
             part_visible_fraction=torch.from_numpy(known.part_visible_fraction),
             obstacles=tuple(scene.obstacle for scene in scenes),
-            persons=torch.tensor([first + scene.person for scene in scenes]),
+            persons=torch.tensor([scene.target.person for scene in scenes]),
             cameras=torch.tensor([1 + scene.camera for scene in scenes]),
             headings=torch.tensor([seen_heading(scene.target) for scene in scenes], dtype=torch.float64),
-            others=others,
+            others=tuple(found for _, found, _ in others),
+            other_persons=tuple(found for _, _, found in others),
+            boxes=tuple(scene.box for scene in scenes),
+            scales=torch.full((count,), scenes[0].scale, dtype=torch.float64),
             indices=torch.tensor([scene.index for scene in scenes]),
         )
 
-    def _noise(self, split: str, scene: Scene) -> NDArray[np.float32]:
-        random = generator(self.settings.seed, Stream.SENSOR, SPLITS.index(split), scene.index)
-        return random.standard_normal((3, *self.settings.size), dtype=np.float32) * np.float32(scene.noise)
+    def _sunlight(self, nearest: View, things: Primitives, scenes: list[Scene], views: list[Camera]) -> Tensor | None:
+        if not self.settings.shadows:
+            return None
+        towards, spot = np.stack([scene.light for scene in scenes]), np.array([scene.target.place for scene in scenes])
+        points = (nearest.x, nearest.y, nearest.z)
+        sun = sunlight(points, things, [view.light for view in views], towards, spot, self._leaves)
+        return None if sun is None else 1.0 - self.settings.shadows * (1.0 - sun)
 
-    def _light(
-        self, scenes: list[Scene], views: list[Camera], rotation: Array, feet: Array, image: NDArray[np.int64]
-    ) -> Light:
-        towards = np.stack([scene.light for scene in scenes])
-        turned = np.stack([dot3(rotation[:, row], towards) for row in range(3)], axis=-1)
-        most = int(np.bincount(image).max())
-        shadows = np.zeros((len(scenes), 2 * most, 6))
-        taken = np.zeros(len(scenes), dtype=np.int64)
-        for figure, k in enumerate(image):
-            x, z = feet[figure, 1, 0], feet[figure, 1, 2]
-            flat = np.hypot(towards[k, 0], towards[k, 2]) + 1e-6
-            along = -towards[k, [0, 2]] / flat
-            reach = min(2.2, 0.9 * flat / max(towards[k, 1], 0.2))
-            slot = 2 * taken[k]
-            shadows[k, slot] = (x, z, *along, 0.42, 0.36)
-            shadows[k, slot + 1] = (x + along[0] * reach, z + along[1] * reach, *along, reach + 0.15, 0.30)
-            taken[k] += 1
-        return Light(
-            towards=turned,
-            up=rotation[:, :, 1],
-            key=np.array([view.key for view in views]),
-            ambient=np.array([view.ambient for view in views]),
-            tint=np.stack([view.tint * scene.gain for view, scene in zip(views, scenes, strict=True)]),
-            height=np.array([view.height for view in views]),
-            wall=np.array([view.wall for view in views]),
-            ground=np.stack([view.ground for view in views]),
-            wall_material=np.stack([view.wall_material for view in views]),
-            shadows=shadows,
-            softness=np.stack([scene.softness for scene in scenes]),
-        )
+    def _noise(self, split: str, scene: Scene, native: tuple[int, int]) -> NDArray[np.float32]:
+        random = generator(self.settings.seed, Stream.SENSOR, SPLITS.index(split), scene.index)
+        return draw_noise(random, native)
