@@ -173,7 +173,11 @@ def test_a_file_that_is_no_image_is_not_passed_over(tmp_path, stranger):
 
 
 def test_layouts_describe_themselves():
-    assert set(LAYOUTS) == {"market1501", "dukemtmc", "occluded-duke", "synthetic", "folder", "csv"}
+    assert set(LAYOUTS) == {
+        "market1501", "dukemtmc", "occluded-duke", "p-dukemtmc", "occluded-reid", "occluded-reid-half",
+        "partial-reid", "partial-reid-cropped", "partial-ilids", "partial-ilids-uncropped",
+        "cuhk03-np-detected", "cuhk03-np-labeled", "msmt17", "msmt17-v2", "synthetic", "folder", "csv",
+    }  # fmt: skip
     for name, layout in LAYOUTS.items():
         assert layout.name == name
         assert layout.description

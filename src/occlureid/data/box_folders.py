@@ -6,15 +6,14 @@ enforced (subsets are legitimate): ``ReidDataset.check_counts`` compares.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from occlureid.data.dataset import Counts, ReidDataset
 from occlureid.data.files import image_files
+from occlureid.data.truth import TRUTH_FILE, read_truth
 from occlureid.errors import DataError
 from occlureid.types import Protocol, Sample
 
@@ -30,6 +29,7 @@ __all__ = [
     "TRUTH_FILE",
     "is_duke_name",
     "is_market_name",
+    "read_boxes",
     "read_dukemtmc",
     "read_market1501",
     "read_occluded_duke",
@@ -38,9 +38,6 @@ __all__ = [
 
 SPLIT_FOLDERS: tuple[str, str, str] = ("bounding_box_train", "query", "bounding_box_test")
 """The folders of train, query and gallery."""
-
-TRUTH_FILE = "truth.jsonl"
-"""Beside the split folders of a rendered world: one JSON object an image."""
 
 MARKET1501 = Protocol("market1501")
 """Gallery images of person "-1" are junk for every query; the distractors "0000" stay as negatives."""
@@ -66,7 +63,6 @@ _DUKE_NAME = re.compile(r"(?P<person>\d{4})_c(?P<camera>[1-8])_f(?P<time>\d{7})\
 _MARKET_LIKE_NAME = re.compile(
     r"(?P<person>-1|\d{1,18})_c(?P<camera>\d{1,9})(?!\d)(?:s\d+_(?P<time>\d{1,18})(?!\d))?.*", re.ASCII
 )
-_LONGEST_LINE = 65_536
 
 
 def is_market_name(name: str) -> bool:
@@ -90,7 +86,7 @@ def read_market1501(root: Path) -> ReidDataset:
     """
     if (root / TRUTH_FILE).is_file():
         return read_synthetic(root)
-    return _read(root, "market1501", MARKET1501, MARKET1501_COUNTS)
+    return read_boxes(root, "market1501", MARKET1501, MARKET1501_COUNTS)
 
 
 def read_dukemtmc(root: Path) -> ReidDataset:
@@ -99,7 +95,7 @@ def read_dukemtmc(root: Path) -> ReidDataset:
     Raises:
         DataError: a folder is missing or empty, or a name does not say who and where.
     """
-    return _read(root, "dukemtmc", DUKEMTMC, DUKEMTMC_COUNTS)
+    return read_boxes(root, "dukemtmc", DUKEMTMC, DUKEMTMC_COUNTS)
 
 
 def read_occluded_duke(root: Path) -> ReidDataset:
@@ -108,22 +104,20 @@ def read_occluded_duke(root: Path) -> ReidDataset:
     Raises:
         DataError: a folder is missing or empty, or a name does not say who and where.
     """
-    return _read(root, "occluded-duke", OCCLUDED_DUKE, OCCLUDED_DUKE_COUNTS)
+    return read_boxes(root, "occluded-duke", OCCLUDED_DUKE, OCCLUDED_DUKE_COUNTS)
 
 
 def read_synthetic(root: Path) -> ReidDataset:
     """A rendered world in the Market-1501 layout, with each image's visible fraction and obstacle from ``truth.jsonl``.
 
-    Each line of ``truth.jsonl`` is a JSON object with ``path`` (relative to the root, with ``/``) and any of
-    ``person``, ``camera`` (which must agree with the file name), ``visible_fraction`` and ``obstacle``; further keys
-    are not read.
+    ``truth.read_truth`` says what may be in that file; ``person`` and ``camera`` must agree with the file names.
 
     Raises:
-        DataError: as for Market-1501; or a line is no such object, repeats an image, names one that is not there, or an
-            image has no line. Lines are numbered from 1.
+        DataError: as for Market-1501 and ``truth.read_truth``; or the file names an image that is not there, or an image is
+            not in the file.
     """
-    dataset = _read(root, "synthetic", SYNTHETIC, None)
-    truth = dict(_truth_lines(root / TRUTH_FILE))
+    dataset = read_boxes(root, "synthetic", SYNTHETIC, None)
+    truth = read_truth(root)
     known = {_relative(root, s): s for split in (dataset.train, dataset.query, dataset.gallery) for s in split}
     for described, found, what in (
         (truth.keys(), known.keys(), "describes images that are not there"),
@@ -135,13 +129,13 @@ def read_synthetic(root: Path) -> ReidDataset:
             )
 
     def told(sample: Sample) -> Sample:
-        line, record = truth[_relative(root, sample)]
-        for key in ("person", "camera"):
-            if key in record and str(record[key]) != getattr(sample, key):
+        record = truth[_relative(root, sample)]
+        for key, value, own in (("person", record.person, sample.person), ("camera", record.camera, sample.camera)):
+            if value is not None and value != own:
                 raise DataError(
-                    f"{root / TRUTH_FILE}:{line}: {key} {record[key]!r} contradicts the file name {sample.path.name}"
+                    f"{root / TRUTH_FILE}:{record.line}: {key} {value!r} contradicts the file name {sample.path.name}"
                 )
-        return replace(sample, visible_fraction=record.get("visible_fraction"), obstacle=record.get("obstacle"))
+        return replace(sample, visible_fraction=record.visible_fraction, obstacle=record.obstacle)
 
     train, query, gallery = (tuple(map(told, s)) for s in (dataset.train, dataset.query, dataset.gallery))
     return replace(dataset, train=train, query=query, gallery=gallery)
@@ -151,7 +145,12 @@ def _relative(root: Path, sample: Sample) -> str:
     return sample.path.relative_to(root).as_posix()
 
 
-def _read(root: Path, name: str, protocol: Protocol, expected: Counts | None) -> ReidDataset:
+def read_boxes(root: Path, name: str, protocol: Protocol, expected: Counts | None) -> ReidDataset:
+    """The three folders, with names as Duke has them for the Duke layouts, and ``<person>_c<camera>...`` for others.
+
+    Raises:
+        DataError: a folder is missing or empty, or a name does not say who and where.
+    """
     duke = name in ("dukemtmc", "occluded-duke")
     splits = []
     for folder in SPLIT_FOLDERS:
@@ -187,37 +186,3 @@ def _samples(folder: Path, layout: str, pattern: re.Pattern[str]) -> Iterator[Sa
         if match is not None:
             time = match["time"]
             yield Sample(path, match["person"], match["camera"], time=None if time is None else int(time))
-
-
-def _truth_lines(path: Path) -> Iterator[tuple[str, tuple[int, dict[str, Any]]]]:
-    """(image path as written, (line number, record)) of each line; every value that is used is checked."""
-    seen: dict[str, int] = {}
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), start=1):
-                record = _truth_record(line, f"{path}:{number}")
-                image = record["path"]
-                if image in seen:
-                    raise DataError(f"{path}:{number}: {image} was already described in line {seen[image]}")
-                seen[image] = number
-                yield image, (number, record)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: the layout 'synthetic' needs this file; a rendered world has it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def _truth_record(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: expected one JSON object, got {line[:60]!r} ({error})") from error
-    if not isinstance(record, dict) or not isinstance(record.get("path"), str):
-        raise DataError(f"{where}: expected a JSON object with a path, got {line[:60]!r}")
-    fraction, obstacle = record.get("visible_fraction"), record.get("obstacle")
-    number = isinstance(fraction, int | float) and not isinstance(fraction, bool) and 0.0 <= fraction <= 1.0
-    if fraction is not None and not number:
-        raise DataError(f"{where}: visible_fraction must be a number in [0, 1], got {fraction!r}")
-    if obstacle is not None and not isinstance(obstacle, str):
-        raise DataError(f"{where}: obstacle must be text, got {obstacle!r}")
-    return record

@@ -35,6 +35,7 @@ class ReidDataset:
         train, query, gallery: the samples of each split.
         protocol: which gallery images a query ignores, and the ranks quoted.
         expected: the counts its authors published, or None for data of one's own.
+        more_roots: further folders that training images come from, where several sets were joined.
     """
 
     name: str
@@ -44,6 +45,12 @@ class ReidDataset:
     gallery: tuple[Sample, ...]
     protocol: Protocol
     expected: Counts | None = None
+    more_roots: tuple[Path, ...] = ()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Every folder that images come from; each has its own folders of cues."""
+        return (self.root, *self.more_roots)
 
     def counts(self) -> Counts:
         """The counts found."""
@@ -84,7 +91,8 @@ class ReidDataset:
         digest = hashlib.sha256()
         for split in ("train", "query", "gallery"):
             for s in getattr(self, split):
-                path = s.path.relative_to(self.root) if s.path.is_relative_to(self.root) else s.path
+                root = next((root for root in self.roots if s.path.is_relative_to(root)), None)
+                path = s.path.relative_to(root) if root is not None else s.path
                 digest.update(f"{split}\t{path.as_posix()}\t{s.person}\t{s.camera}\n".encode())
         return digest.hexdigest()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from occlureid.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "image_files", "subfolders"]
+__all__ = ["IMAGE_SUFFIXES", "entries", "image_files", "subfolders"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Suffixes of image files, in lower case."""
@@ -18,7 +18,12 @@ def _is_left_behind(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in _LEFT_BEHIND
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """Everything directly in a folder, sorted; hidden files, Thumbs.db and desktop.ini are passed over.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
     try:
         return sorted(path for path in folder.iterdir() if not _is_left_behind(path))
     except OSError as error:
@@ -31,14 +36,14 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder cannot be listed, or holds anything else than image files (the first is named).
     """
-    entries = _entries(folder)
-    strange = [path for path in entries if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file()]
+    found = entries(folder)
+    strange = [path for path in found if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file()]
     if strange:
         raise DataError(
             f"{folder}: expected only image files ({', '.join(sorted(IMAGE_SUFFIXES))}), found {len(strange)} other "
             f"entries, first: {strange[0].name}; move them elsewhere, so that no image is lost unseen"
         )
-    return entries
+    return found
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -47,8 +52,8 @@ def subfolders(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder cannot be listed, or holds files besides folders (the first is named).
     """
-    entries = _entries(folder)
-    strange = [path for path in entries if not path.is_dir()]
+    found = entries(folder)
+    strange = [path for path in found if not path.is_dir()]
     if strange:
         raise DataError(f"{folder}: expected only folders, found {len(strange)} files, first: {strange[0].name}")
-    return entries
+    return found
