@@ -138,7 +138,7 @@ def test_hostile_landmarks_name_file_and_entry(tmp_path, values, message):
         ("null", "expected a JSON"),
         ('{"people": {"0": []}}', "expected a JSON"),
         ("[3]", "expected a JSON object|entry 0 needs"),
-        ('[{"image_id": 3, "keypoints": []}]', "expected a JSON object|entry 0 needs"),
+        ('[{"image_id": 3, "keypoints": []}]', "entry 0: expected x, y, confidence|entry 0 needs"),
         ('[{"image_id": "a.jpg"}]', "expected a JSON object|entry 0 needs"),
         ('{"people": [[1]]}', "person 0 has no|expected a JSON list"),
         ('{"people": [{"face": []}]}', "person 0 has no|expected a JSON list"),

@@ -1,8 +1,9 @@
-"""Landmarks from pose estimators: AlphaPose (both JSON forms) and OpenPose, to the 18 of ``KEYPOINT_NAMES``.
+"""Landmarks from pose estimators: AlphaPose (both JSON forms), OpenPose and COCO-17, to the 18 of ``KEYPOINT_NAMES``.
 
 Poses are arrays (P, 18, 3): x, y in pixels of the image that the estimator saw, and a confidence in [0, 1]. Rules:
 
 - a landmark whose x, y or confidence is exactly 0 was not found: all three become 0;
+- the neck of 17 landmarks is the mean of the shoulders, in x, y and confidence;
 - confidences a little beyond [0, 1], as interpolated heatmaps give them, are clamped: (1, 2] to 1, [-1, 0) to 0;
   anything further is no confidence and an error, as are NaN, infinity, coordinates beyond a million, text
   and wrong lengths.
@@ -18,7 +19,16 @@ import numpy as np
 
 from occlureid.errors import DataError, SettingsError
 
-__all__ = ["LARGEST_LIST", "LARGEST_POSE", "FloatArray", "choose_person", "read_pose", "read_pose_list"]
+__all__ = [
+    "LARGEST_LIST",
+    "LARGEST_POSE",
+    "FloatArray",
+    "choose_person",
+    "read_json",
+    "read_pose",
+    "read_pose_list",
+    "to_landmarks",
+]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -35,6 +45,10 @@ _NECK = 1
 _COCO_17 = (0, 5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 _BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 _ORDERS: dict[int, tuple[int, ...]] = {17: _COCO_17, 18: tuple(range(18)), 25: _BODY_25}
+# GASM's 13: the head, then COCO's shoulders to ankles.
+_HEAD_13 = (0, 1, 2, 4, 6, 1, 3, 5, 8, 10, 12, 7, 9, 11)
+
+_SEEN = 2.0  # the flag that COCO's annotators give a landmark that the image shows; 1 is one that it hides
 
 
 def choose_person(people: FloatArray, threshold: float, ties: Literal["first", "last"] = "first") -> int:
@@ -64,9 +78,11 @@ def choose_person(people: FloatArray, threshold: float, ties: Literal["first", "
 
 
 def read_pose(path: Path) -> FloatArray:
-    """The people of one image: OpenPose, or AlphaPose's "open" form: ``{"people": [{"pose_keypoints_2d": [...]}]}``.
+    """The people of one image.
 
-    Accepts 18 landmarks (OpenPose's COCO model, AlphaPose), 25 (OpenPose's BODY_25) and 17 (COCO).
+    Forms: OpenPose's and AlphaPose's "open" ``{"people": [{"pose_keypoints_2d": [...]}]}``; one person
+    ``{"keypoints": [...]}`` or a list of such objects, as COCO's tools write. Accepts 18 landmarks (OpenPose's COCO model,
+    AlphaPose), 25 (OpenPose's BODY_25) and 17 (COCO).
 
     Returns:
         (P, 18, 3) float64, in the file's order of people; P may be 0.
@@ -74,7 +90,11 @@ def read_pose(path: Path) -> FloatArray:
     Raises:
         DataError: the file is missing, too large, or not of this form; the file and the person are named.
     """
-    content = _read_json(path, LARGEST_POSE)
+    content = read_json(path, LARGEST_POSE)
+    if isinstance(content, dict) and "keypoints" in content:
+        content = [content]
+    if isinstance(content, list):
+        return _stacked([_coco_person(entry, f"{path}: entry {number}") for number, entry in enumerate(content)])
     if not isinstance(content, dict) or not isinstance(content.get("people"), list):
         raise DataError(f'{path}: expected a JSON object with a list "people", got {_short(content)}')
     people = []
@@ -86,24 +106,66 @@ def read_pose(path: Path) -> FloatArray:
 
 
 def read_pose_list(path: Path) -> dict[str, FloatArray]:
-    """The people of many images: AlphaPose's default form: ``[{"image_id": ..., "keypoints": [...], "score": ...}]``.
+    """The people of many images.
+
+    Forms: AlphaPose's default and COCO's results, ``[{"image_id": ..., "keypoints": [...], "score": ...}]``; and COCO's
+    annotations, ``{"images": [{"id": ..., "file_name": ...}], "annotations": [{"image_id": ..., "keypoints": [...]}]}``, whose
+    flag 2 (seen) is confidence 1, and whose flags 1 (hidden) and 0 are confidence 0.
 
     Returns:
-        (P, 18, 3) float64 for each ``image_id``, in the file's order of people; images without anybody are not in it.
+        (P, 18, 3) float64 for each image, in the file's order of people; images without anybody are not in it. The key is the
+        ``file_name`` of annotations; else the ``image_id``, a number as text.
 
     Raises:
         DataError: the file is missing, too large, or not of this form; the file and the entry (from 0) are named.
     """
-    content = _read_json(path, LARGEST_LIST)
+    content = read_json(path, LARGEST_LIST)
+    names: dict[object, str] | None = None
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        names = _coco_names(content.get("images"), path)
+        content = content["annotations"]
     if not isinstance(content, list):
         raise DataError(f"{path}: expected a JSON list, one object a person, got {_short(content)}")
     people: dict[str, list[FloatArray]] = {}
     for number, entry in enumerate(content):
-        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), str) or "keypoints" not in entry:
+        image = entry.get("image_id") if isinstance(entry, dict) else None
+        if names is None:
+            # AlphaPose names the file; COCO's results number the image, and always score the person.
+            numbered = type(image) is int and isinstance(entry.get("score"), int | float)
+            image = str(image) if numbered else image
+        elif type(image) in (int, str):
+            image = names.get(image)
+        if not isinstance(image, str) or "keypoints" not in entry:
             raise DataError(f'{path}: entry {number} needs an "image_id" (text) and "keypoints", got {_short(entry)}')
-        landmarks = _landmarks(entry["keypoints"], f"{path}: entry {number} ({entry['image_id'][:80]!r})")
-        people.setdefault(entry["image_id"], []).append(landmarks)
+        landmarks = _coco_person(entry, f"{path}: entry {number} ({image[:80]!r})", flags=names is not None)
+        people.setdefault(image, []).append(landmarks)
     return {image: _stacked(found) for image, found in people.items()}
+
+
+def _coco_names(images: Any, path: Path) -> dict[object, str]:
+    """The file name of each image number of a COCO file of annotations."""
+    if not isinstance(images, list):
+        raise DataError(f'{path}: COCO annotations need a list "images", got {_short(images)}')
+    names: dict[object, str] = {}
+    for number, image in enumerate(images):
+        key, name = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (None, None)
+        if type(key) not in (int, str) or not isinstance(name, str) or key in names:
+            raise DataError(f'{path}: image {number} needs an "id" of its own and a "file_name", got {_short(image)}')
+        names[key] = name
+    return names
+
+
+def _coco_person(entry: Any, where: str, flags: bool = False) -> FloatArray:
+    """(18, 3) from an object with "keypoints"; ``flags``: the third number of each is COCO's 0, 1 or 2."""
+    if not isinstance(entry, dict) or "keypoints" not in entry:
+        raise DataError(f'{where} needs "keypoints", got {_short(entry)}')
+    values = entry["keypoints"]
+    if flags and isinstance(values, list):
+        thirds = values[2::3]
+        if any(type(value) not in (int, float) or value not in (0, 1, 2) for value in thirds):
+            raise DataError(f"{where}: COCO annotations flag each landmark 0, 1 or 2, got others")
+        values = [float(value == _SEEN) if place % 3 == 2 else value for place, value in enumerate(values)]
+    return _landmarks(values, where)
 
 
 def _stacked(people: list[FloatArray]) -> FloatArray:
@@ -118,7 +180,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _read_json(path: Path, largest: int) -> Any:
+def read_json(path: Path, largest: int) -> Any:
+    """A JSON file of at most ``largest`` bytes, without NaN and infinity.
+
+    Raises:
+        DataError: the file cannot be read, is larger, or is not JSON.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(largest + 1)
@@ -151,8 +218,30 @@ def _landmarks(values: Any, where: str) -> FloatArray:
         raise DataError(f"{where}: confidences must lie in [0, 1], got {confidence.min():g} to {confidence.max():g}")
     triples[:, 2] = confidence.clip(0.0, 1.0)
     triples[(triples == 0.0).any(axis=1)] = 0.0
-    landmarks = triples[list(_ORDERS[len(triples)])]
-    if len(triples) == 17:
-        shoulders = triples[5:7]
+    return to_landmarks(triples)
+
+
+def to_landmarks(triples: FloatArray) -> FloatArray:
+    """Landmarks of another order as the 18 of ``KEYPOINT_NAMES``; one that was not found has zeros.
+
+    Args:
+        triples: (J, 3) x, y, confidence: J = 13 (GASM: head, then COCO's shoulders to ankles), 17 (COCO), 18 or 25 (BODY_25).
+
+    Returns:
+        (18, 3) float64. Of 13 and 17 the neck is the mean of the shoulders, where both were found; of 13 the nose is the
+        head, and eyes and ears were not found.
+
+    Raises:
+        DataError: J is another number.
+    """
+    count = len(triples)
+    if count != 13 and count not in _ORDERS:
+        raise DataError(f"expected 13, 17, 18 or 25 landmarks, got {count}")
+    found = np.where((triples[:, 2] > 0)[:, None], triples, 0.0)
+    landmarks = np.zeros((18, 3))
+    order = list(_HEAD_13 if count == 13 else _ORDERS[count])
+    landmarks[: len(order)] = found[order]
+    if count in (13, 17):
+        shoulders = found[5:7] if count == 17 else found[1:3]
         landmarks[_NECK] = shoulders.mean(axis=0) if (shoulders[:, 2] > 0).all() else 0.0
     return landmarks
