@@ -8,9 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from occlureid.cli.options import Commands, add_data, add_device, add_set, bar, changes, layers, open_data, today
 from occlureid.errors import UsageError
+
+if TYPE_CHECKING:
+    from occlureid.data.dataset import ReidDataset
 
 __all__ = ["register"]
 
@@ -24,7 +28,15 @@ def register(commands: Commands) -> None:
         "occlureid train runs/world --recipe pgfa --set initial_weights=none --set model.backbone=resnet18 --out runs/pgfa",
     )
     add_data(training)
-    training.add_argument("--recipe", help="a recipe of the package (baseline, pcb, pgfa, pgfa-partial) or a YAML file")
+    training.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="another dataset whose training images are joined to those of DATA; may be given several times",
+    )
+    training.add_argument("--recipe", help="a recipe of the package, such as pgfa or sorn, or a YAML file")
     training.add_argument("--method", help="train this method, with its own defaults where no recipe is given")
     training.add_argument("--out", type=Path, required=True, help="folder of the run")
     training.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
@@ -83,7 +95,7 @@ def _train(options: argparse.Namespace) -> int:
             )
         first.append({"method": options.method})
     result = train(
-        open_data(options),
+        _joined(options),
         options.out,
         *layers(options, *first),
         resume=options.resume,
@@ -94,6 +106,14 @@ def _train(options: argparse.Namespace) -> int:
         print(result.summary())
         print(result.weights)
     return 0
+
+
+def _joined(options: argparse.Namespace) -> ReidDataset:
+    """The dataset, and the training images of the others named."""
+    from occlureid.data import open_dataset, with_training
+
+    dataset = open_data(options)
+    return with_training(dataset, dataset, *map(open_dataset, options.also)) if options.also else dataset
 
 
 def _describe(options: argparse.Namespace) -> int:
