@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from occlureid.data import CueSource, OrderedBatches, ReidDataset, ReidImages, make_loader
+from occlureid.data import CueSource, OrderedBatches, ReidDataset, ReidImages, Tally, make_loader
 from occlureid.errors import DataError
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor, Protocol, Region, Sample
 
 if TYPE_CHECKING:
+    from occlureid.cues import CueSettings
     from occlureid.evaluation import Report
     from occlureid.methods import Method
 
@@ -45,6 +46,7 @@ def describe(
     precision: Literal["float32", "bfloat16"] = "float32",
     on_corrupt: Literal["fatal", "skip"] = "fatal",
     progress: Callable[[int, int], None] | None = None,
+    tally: Tally | None = None,
 ) -> tuple[Descriptor, list[int]]:
     """Describes images in order.
 
@@ -58,6 +60,7 @@ def describe(
         precision: "float32", or "bfloat16" to run the network in mixed precision.
         on_corrupt: "fatal" raises on an unreadable image, "skip" leaves it out and says so in the second result.
         progress: called with (images done, images in all).
+        tally: counts the images, those that were skipped, and those that were to be cropped and stayed whole.
 
     Returns:
         The descriptors of the images that could be read, and the indices of those in ``samples``.
@@ -70,9 +73,9 @@ def describe(
         raise DataError(f'precision must be "float32" or "bfloat16", got {precision!r}')
     method.to(device)
     kind = torch.device(device).type
-    images = ReidImages(samples, size=method.preprocess.size, cues=cues)
+    images = ReidImages(samples, size=method.preprocess.size, cues=cues, crop=method.cropping(cues, "describe"))
     batches = OrderedBatches(len(samples), batch_size)
-    loader = make_loader(images, batches, workers=workers, on_corrupt=on_corrupt)
+    loader = make_loader(images, batches, workers=workers, on_corrupt=on_corrupt, tally=tally)
     pieces: list[Descriptor] = []
     kept: list[int] = []
     done = 0
@@ -168,7 +171,7 @@ def describe_dataset(
     method: Method[Any],
     dataset: ReidDataset,
     *,
-    cues: CueSource | None = None,
+    cues: CueSource | CueSettings | None = None,
     bar: Callable[[str], Callable[[int, int], None]] | None = None,
     record: dict[str, Any] | None = None,
     **options: Any,
@@ -178,7 +181,8 @@ def describe_dataset(
     Args:
         method: the method.
         dataset: its training split is not looked at.
-        cues: where cues come from; the ``pose`` and ``parts`` folders below the dataset unless given.
+        cues: where cues come from: a source, or settings; unless given, as in the weights' training, which is usually from the
+            ``pose`` and ``parts`` folders below the dataset.
         bar: makes, for "query" and for "gallery", a function that is called with (images done, images in all).
         record: more to keep in the result's record.
         options: those of ``describe``.
@@ -187,15 +191,26 @@ def describe_dataset(
         DataError: as ``describe``.
         MissingCueError: as ``describe``.
     """
-    from occlureid.cues import sources_for
+    from occlureid.cues import CueSettings
+    from occlureid.cues.roots import sources_for_dataset
 
-    if cues is None and method.needs.describe:
-        cues = sources_for(dataset.root, method.needs.describe, (*dataset.query, *dataset.gallery))
+    cue_settings = cues if isinstance(cues, CueSettings) else None
+    source = None if isinstance(cues, CueSettings) else cues
+    wanted = method.wants("describe")
+    if source is None and wanted:
+        samples_in_all = (*dataset.query, *dataset.gallery)
+        if cue_settings is None and "cues" in method.provenance:  # those that it was trained with
+            cue_settings = CueSettings.build(method.provenance["cues"])
+        found_in = method.cue_settings(cue_settings)
+        source = sources_for_dataset(dataset, wanted, samples_in_all, settings=found_in)
     parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
     skipped: dict[str, list[str]] = {}
+    uncropped: dict[str, int] = {}
     for name in ("query", "gallery"):
         samples: tuple[Sample, ...] = getattr(dataset, name)
-        descriptor, kept = describe(method, samples, cues=cues, progress=bar(name) if bar else None, **options)
+        tally, shown = Tally(), bar(name) if bar else None
+        descriptor, kept = describe(method, samples, cues=source, progress=shown, tally=tally, **options)
+        uncropped[name] = tally.uncropped
         parts[name] = descriptor, tuple(samples[i] for i in kept)
         skipped[name] = [str(samples[i].path) for i in sorted(set(range(len(samples))) - set(kept))]
     full = {
@@ -213,6 +228,8 @@ def describe_dataset(
         },
         "skipped": skipped,
         "precision": options.get("precision", "float32"),
+        **({"cues": cue_settings.to_dict()} if cue_settings else {}),
+        **({"crop": {**method.crop.to_json(), "whole": uncropped}} if method.crop else {}),
         **(record or {}),
     }
     return Described(

@@ -1,11 +1,22 @@
 """A training run as one settings file: the method, where its weights start, its own settings, and how it is trained.
 
-``recipes/`` holds the papers' runs; ``train(dataset, out, "pgfa")`` is what ``occlureid train`` calls.
+``recipes/`` holds the papers' runs; ``train(dataset, out, "pgfa")`` is what ``occlureid train`` calls. A recipe may start from
+another and give only what differs (``base: sorn``). ``recipes/ablations/`` holds the rows of the papers' ablation tables:
+
+    base: sorn                           # a row with a training of its own: a recipe as any other
+    model: {weight_spc: 0.0}
+
+    train_as: ablations/sorn/no-spc      # a row that takes the weights of another recipe's training
+    model: {visibility: pose}            # and changes settings when they are restored,
+    rule: {part_factor: 0.0}             # or fields of the MatchRule when descriptors are scored
+
+Both kinds may say what the paper prints (``row: {table: II, place: 1, name: ..., reported: {rank_1: 51.5, mAP: 41.6}}``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +24,25 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from occlureid import methods
-from occlureid.config import Settings, read_yaml
-from occlureid.cues import sources_for
+from occlureid.config import Settings, merge, read_yaml
+from occlureid.cues.crop import CropSettings, measure_crop
+from occlureid.cues.roots import sources_for_dataset
+from occlureid.cues.settings import CueSettings
 from occlureid.data.dataset import ReidDataset
-from occlureid.errors import MissingWeightsError, SettingsError
+from occlureid.errors import DataError, MissingWeightsError, SettingsError
+from occlureid.matching import MatchRule
 from occlureid.models.backbone import Backbone, load_imagenet_weights
+from occlureid.synthetic.sprites import Sprite, obstacle_sprites
 from occlureid.training import TrainResult, TrainSettings, train_method, training_labels
 
 if TYPE_CHECKING:
     from occlureid.data import CueSource
 
-__all__ = ["RunSettings", "initialise", "read_recipe", "recipes", "train"]
+__all__ = ["Row", "RowSettings", "RunSettings", "initialise", "read_recipe", "read_row", "recipes", "train"]
+
+
+_SPRITE_SIZE = 192
+"""Pixels that a person beside a pasted obstacle is tall before it is brought to the image's scale."""
 
 
 class RunSettings(Settings):
@@ -35,28 +54,153 @@ class RunSettings(Settings):
     """imagenet (fetched, or from timm's cache), none (random), or a weight file in timm's layout for the backbone"""
     model: dict[str, Any] = Field(default_factory=dict)
     """settings of the method; see "occlureid methods NAME" """
+    cues: CueSettings = CueSettings()
+    """where cues come from, in training and, unless told otherwise, when these weights describe"""
+    crop: CropSettings = CropSettings()
+    """how images are cropped before anything else; travels with the weights, and is the same in training, query and gallery"""
     train: TrainSettings = TrainSettings()
     """how it is trained"""
 
 
-def recipes() -> list[str]:
-    """The names of the recipes that come with the package, sorted."""
-    folder = resources.files("occlureid") / "recipes"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+class RowSettings(Settings):
+    """What a recipe says of its row in a paper's table, under ``row``."""
+
+    table: str = ""
+    """number of the table or figure"""
+    place: int = 0
+    """where the row stands in it"""
+    name: str = ""
+    """what the paper calls it"""
+    reported: dict[str, float] = Field(default_factory=dict)
+    """the paper's figures in percent: rank_1, rank_5, rank_10, mAP; empty where they are only drawn"""
 
 
-def read_recipe(name: str) -> dict[str, Any]:
-    """A recipe by its name, or any YAML file by its path, as plain values.
+@dataclass(frozen=True)
+class Row:
+    """One row of an ablation table.
+
+    Attributes:
+        recipe: the recipe that stands for the row.
+        train_as: the recipe whose training gives its weights; the row's own name, or one that several rows share.
+        model: settings to change when the weights are restored; none of them changes a layer.
+        rule: fields of MatchRule to change when descriptors are scored.
+        printed: what the paper prints.
+    """
+
+    recipe: str
+    train_as: str
+    model: dict[str, Any]
+    rule: dict[str, Any]
+    printed: RowSettings
+
+
+def recipes(folder: str = "") -> list[str]:
+    """The names of the recipes that come with the package, sorted: the papers' runs, or those of a folder.
+
+    Args:
+        folder: such as "ablations/sorn", whose recipes are then named "ablations/sorn/...".
 
     Raises:
-        SettingsError: there is neither such a recipe nor such a file.
+        SettingsError: there is no such folder of recipes.
     """
-    if name in recipes():
+    place = resources.files("occlureid") / "recipes"
+    for part in folder.split("/") if folder else ():
+        folders = {entry.name: entry for entry in place.iterdir() if entry.is_dir()}
+        if part not in folders:
+            raise SettingsError(
+                f"no folder of recipes {folder!r}; known below it: {', '.join(sorted(folders)) or 'none'}"
+            )
+        place = folders[part]
+    names = sorted(entry.name.removesuffix(".yaml") for entry in place.iterdir() if entry.name.endswith(".yaml"))
+    return [f"{folder}/{name}" if folder else name for name in names]
+
+
+def _packaged(name: str) -> bool:
+    """Whether a recipe comes with the package."""
+    try:
+        return name in recipes(name.rpartition("/")[0])
+    except SettingsError:
+        return False
+
+
+def _read(name: str) -> dict[str, Any]:
+    """A recipe as it stands in its file."""
+    if _packaged(name):
         with resources.as_file(resources.files("occlureid") / "recipes" / f"{name}.yaml") as path:
             return read_yaml(path)
     if not Path(name).is_file():
         raise SettingsError(f"no recipe and no file {name!r}; recipes: {', '.join(recipes())}")
     return read_yaml(name)
+
+
+def _named(name: str, said: Any, key: str) -> str:
+    """The recipe that another names under a key: one of the package, or a file beside it."""
+    if not isinstance(said, str):
+        raise SettingsError(f"recipe {name!r}: {key} must be the name of a recipe, got {said!r}")
+    return said if _packaged(said) or _packaged(name) else str(Path(name).resolve().parent / said)
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A recipe by its name, or any YAML file by its path, as plain values, joined with the recipes that it starts from.
+
+    ``base`` names a recipe of the package, or a file beside the one that names it.
+
+    Raises:
+        SettingsError: there is neither such a recipe nor such a file, it starts from itself, or it is not trained at all.
+    """
+    layers: list[dict[str, Any]] = []
+    chain: list[str] = []
+    current: str | None = name
+    while current is not None:
+        place = current if _packaged(current) else str(Path(current).resolve())
+        if place in chain:
+            raise SettingsError(f"a recipe cannot start from itself: {' -> '.join([*chain, place])}")
+        chain.append(place)
+        content = _read(current)
+        if "train_as" in content:
+            raise SettingsError(
+                f"recipe {current!r} is not trained: it takes the weights of {content['train_as']!r}, train that one"
+            )
+        content.pop("row", None)  # is said of this recipe alone, and not of those that start from it
+        base = content.pop("base", None)
+        layers.append(content)
+        current = None if base is None else _named(current, base, "base")
+    return merge(*reversed(layers))
+
+
+def read_row(name: str) -> Row:
+    """A recipe as a row of an ablation table: whose training it takes, and what it changes afterwards.
+
+    Raises:
+        SettingsError: there is no such recipe, it cannot be read, or its changes do not make settings or a rule.
+    """
+    content = _read(name)
+    printed = RowSettings.build({} if content.get("row") is None else _mapping(name, content, "row"))
+    if "train_as" not in content:
+        settings = RunSettings.build(read_recipe(name))
+        methods.load(settings.method).Config.build(settings.model)
+        return Row(name, name, {}, {}, printed)
+    if unknown := content.keys() - {"row", "train_as", "model", "rule"}:
+        raise SettingsError(
+            f"recipe {name!r}: beside train_as there may only be row, model and rule, which are changed afterwards; "
+            f"got {', '.join(sorted(unknown))}"
+        )
+    trained = _named(name, content["train_as"], "train_as")
+    settings = RunSettings.build(read_recipe(trained))
+    model, rule = (_mapping(name, content, key) for key in ("model", "rule"))
+    methods.load(settings.method).Config.build(settings.model, model)
+    try:
+        MatchRule.from_json({**MatchRule().to_json(), **rule})
+    except DataError as error:
+        raise SettingsError(f"recipe {name!r}: {error}") from error
+    return Row(name, trained, model, rule, printed)
+
+
+def _mapping(name: str, content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key, {})
+    if not isinstance(value, dict):
+        raise SettingsError(f"recipe {name!r}: {key} must hold settings and their values, got {value!r}")
+    return value
 
 
 def train(
@@ -74,7 +218,7 @@ def train(
         dataset: its query and gallery are never looked at.
         out: the folder of the run.
         layers: recipes by name, YAML files by path, or values (``RunSettings``); later ones win.
-        cues: where cues come from; the ``pose`` and ``parts`` folders below the dataset unless given.
+        cues: where cues come from; as the settings say unless given. A crop needs part maps, whatever the method needs.
         resume: go on from the folder's checkpoint.
         overwrite: replace a finished run with other settings.
         progress: draw progress bars.
@@ -88,16 +232,35 @@ def train(
     settings = RunSettings.build(*(read_recipe(layer) if isinstance(layer, str) else layer for layer in layers))
     classes = len(training_labels(dataset, settings.train))
     method = methods.create(settings.method, classes, settings.model, seed=settings.train.seed)
-    settings = settings.with_changes(model=method.config.to_dict())
+    cue_settings = method.cue_settings(settings.cues)
+    settings = settings.with_changes(model=method.config.to_dict(), cues=cue_settings.to_dict())
     method.provenance = settings.to_dict()
-    if cues is None and (method.needs.train or method.needs.describe):
-        cues = sources_for(dataset.root, method.needs.train | method.needs.describe, dataset.train)
+    record: dict[str, Any] = {"initial_weights": settings.initial_weights}
+    wanted = set(method.wants("train", "describe"))
+    if settings.crop.mode != "off":
+        wanted.add("part_map")
+    if cues is None and wanted:
+        cues = sources_for_dataset(dataset, wanted, dataset.train, settings=cue_settings)
+    if cue_settings != method.cue_settings():
+        record["cues"] = cue_settings.to_dict()
+    if settings.crop.mode != "off" and cues is not None:
+        method.crop, counts = measure_crop(settings.crop, dataset.train, cues)
+        method.provenance["cropped"] = counts
+        record["crop"] = settings.crop.to_dict()
     if not (resume and (Path(out) / "checkpoint.pt").exists()):
         initialise(method, settings.initial_weights)
     return train_method(
-        method, dataset, settings.train, Path(out), cues=cues, resume=resume, overwrite=overwrite, progress=progress,
-        record={"initial_weights": settings.initial_weights},
+        method, dataset, settings.train, Path(out), cues=cues, obstacles=_obstacles(settings.train), resume=resume,
+        overwrite=overwrite, progress=progress,
+        record=record,
     )  # fmt: skip
+
+
+def _obstacles(settings: TrainSettings) -> list[Sprite]:
+    """Those to be pasted on training images: a function of the settings, so that a resumed run has the same."""
+    if settings.paste_obstacles == 0:
+        return []
+    return obstacle_sprites(settings.paste_sprites, settings.seed, _SPRITE_SIZE)
 
 
 def initialise(method: methods.Method[Any], weights: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,22 +22,41 @@ from occlureid.data.transforms import Resize, Transform, to_tensor
 from occlureid.errors import DataError, SettingsError, ShapeError
 from occlureid.types import Cues, Sample
 
-__all__ = ["Batch", "BatchLoader", "Collate", "CueSource", "Item", "ReidImages", "Skipped", "Tally", "make_loader"]
+__all__ = [
+    "Batch",
+    "BatchLoader",
+    "Collate",
+    "Cropper",
+    "CueSource",
+    "Item",
+    "ReidImages",
+    "Skipped",
+    "Tally",
+    "make_loader",
+]
 
 CueSource = Callable[[Sample, tuple[int, int]], Cues]
 """Gives the cues of an image of the stated (height, width), in its pixels. Raises DataError where they are damaged."""
+
+Cropper = Callable[[Sample, Image.Image], tuple[Image.Image, Cues, bool]]
+"""Crops an image: gives what is left of it, the cues in its pixels, and whether anything could be cropped. Takes the place of a
+source of cues. Raises DataError where the cues are damaged."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Item:
-    """One image, ready: (3, H, W) in [0, 1], its cues, its training label (-1 without labels) and its index."""
+    """One image, ready: (3, H, W) in [0, 1], its cues, its training label (-1 without labels) and its index.
+
+    ``cropped`` is False only where a crop was wanted and nothing of the image was to be kept: then it is whole.
+    """
 
     image: Tensor
     cues: Cues
     label: int
     index: int
+    cropped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,7 @@ class Batch:
         labels: (B,) long; -1 without labels.
         indices: (B,) long, into the samples.
         skipped: the images of this batch that could not be read; they have no row.
+        uncropped: how many images were to be cropped, and stayed whole.
     """
 
     images: Tensor
@@ -65,6 +86,7 @@ class Batch:
     labels: Tensor
     indices: Tensor
     skipped: tuple[Skipped, ...] = ()
+    uncropped: int = 0
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -91,6 +113,7 @@ class ReidImages(Dataset[Item | Skipped]):
         labels: the training label of each person, from ``label_map``; None for describing.
         augment: transforms after the resize; None for describing.
         cues: where the cues come from; None for none.
+        crop: crops images and gives their cues, in the place of ``cues``; None leaves them whole.
         seed: in [0, 2**63).
 
     Raises:
@@ -106,6 +129,7 @@ class ReidImages(Dataset[Item | Skipped]):
         labels: Mapping[str, int] | None = None,
         augment: Transform | None = None,
         cues: CueSource | None = None,
+        crop: Cropper | None = None,
         seed: int = 0,
     ) -> None:
         if not 0 <= seed < 2**63:
@@ -121,6 +145,7 @@ class ReidImages(Dataset[Item | Skipped]):
         self.resize = Resize(*size)
         self.augment = augment
         self.cues = cues
+        self.crop = crop
         self.seed = seed
 
     def __len__(self) -> int:
@@ -136,15 +161,19 @@ class ReidImages(Dataset[Item | Skipped]):
         sample = self.samples[draw.index]
         rng = np.random.default_rng([self.seed, draw.epoch, draw.position])
         picture = read_image(sample.path)
-        cues = self.cues(sample, (picture.height, picture.width)) if self.cues is not None else Cues()
         try:
+            cropped = True
+            if self.crop is not None:
+                picture, cues, cropped = self.crop(sample, picture)
+            else:
+                cues = self.cues(sample, (picture.height, picture.width)) if self.cues is not None else Cues()
             image, cues = self.resize(picture, cues, rng)
         except ShapeError as error:
             raise DataError(f"{sample.path}: the cues do not fit the image: {error}") from error
         if self.augment is not None:
             image, cues = self.augment(image, cues, rng)
         label = -1 if self.labels is None else self.labels[sample.person]
-        return Item(to_tensor(image), cues, label, draw.index)
+        return Item(to_tensor(image), cues, label, draw.index, cropped)
 
     def __getitem__(self, draw: Draw) -> Item | Skipped:
         """As ``load``, but what is damaged comes back as Skipped: the loader decides what that means."""
@@ -177,6 +206,7 @@ class Collate:
             torch.tensor([item.label for item in loaded]),
             torch.tensor([item.index for item in loaded]),
             skipped,
+            sum(not item.cropped for item in loaded),
         )
 
 
@@ -186,6 +216,7 @@ class Tally:
 
     Attributes:
         images: how many were loaded.
+        uncropped: how many of them were to be cropped, and stayed whole because nothing of them was to be kept.
         skipped: how often each unreadable file was met.
         reasons: why it could not be read.
     """
@@ -193,10 +224,12 @@ class Tally:
     images: int = 0
     skipped: Counter[Path] = field(default_factory=Counter)
     reasons: dict[Path, str] = field(default_factory=dict)
+    uncropped: int = 0
 
     def add(self, batch: Batch) -> None:
         """Counts a batch."""
         self.images += len(batch)
+        self.uncropped += batch.uncropped
         self.skipped.update(item.path for item in batch.skipped)
         self.reasons.update((item.path, item.reason) for item in batch.skipped)
 

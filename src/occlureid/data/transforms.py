@@ -30,6 +30,7 @@ __all__ = [
     "RandomErasing",
     "Resize",
     "Transform",
+    "cut",
     "to_tensor",
 ]
 
@@ -105,6 +106,29 @@ def _draw(rng: np.random.Generator, probability: float) -> bool:
 def _check_probability(p: float) -> None:
     if not 0.0 <= p <= 1.0:
         raise SettingsError(f"p must lie in [0, 1], got {p}")
+
+
+def cut(picture: Image.Image, cues: Cues, box: tuple[int, int, int, int]) -> tuple[Image.Image, Cues]:
+    """A part of an image with its cues; a landmark outside is marked as not found.
+
+    Args:
+        picture: the image.
+        cues: of this one image, in its pixels.
+        box: top, left, bottom, right in pixels, within the image; the last row and column are left out.
+
+    Raises:
+        ShapeError: the box is empty or reaches beyond the image, or a map of the cues is not of the image's size.
+    """
+    top, left, bottom, right = box
+    if not (0 <= top < bottom <= picture.height and 0 <= left < right <= picture.width):
+        raise ShapeError(f"a box must lie within the image of {(picture.height, picture.width)}, got {box}")
+    _check(cues, picture.height, picture.width)
+    cues = _with_maps(cues, lambda cue: cue[..., top:bottom, left:right])
+    if cues.keypoints is not None:
+        x, y, _ = cues.keypoints.unbind(1)
+        inside = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+        cues = _with_landmarks(cues, x - left, y - top, inside)
+    return picture.crop((left, top, right, bottom)), cues
 
 
 @dataclass(frozen=True, slots=True)

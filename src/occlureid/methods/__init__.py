@@ -12,7 +12,7 @@ import inspect
 import json
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -23,6 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from occlureid.config import Settings
+from occlureid.cues.crop import Crop, Cropping
+from occlureid.cues.settings import CueSettings
+from occlureid.data.loader import CueSource
 from occlureid.errors import DataError, MissingCueError, MissingWeightsError, SettingsError, ShapeError, UsageError
 from occlureid.matching import MatchRule
 from occlureid.types import CueName, Cues, Descriptor, Region
@@ -82,10 +85,13 @@ class Method(nn.Module, ABC, Generic[Output]):
     ``losses`` and ``embed``. ``config.backbone`` names a timm model, kept under ``self.backbone``.
 
     Attributes:
+        needs: the cues that it needs; of the class with its default settings, and of an instance with its own.
         rule: how its descriptors are compared.
         preprocess: the image size and normalisation; travels with the weights.
         provenance: plain values on where the weights come from (recipe, initial weights); travels with them.
         regions: where its parts lie in the image, one Region a part, where that is fixed; used to draw matches.
+        grouping: the regions that its part maps should have, a name of ``occlureid.cues.GROUPINGS``.
+        crop: how images are cropped before they are resized, None for not at all; travels with the weights.
     """
 
     backbone: nn.Module
@@ -95,6 +101,7 @@ class Method(nn.Module, ABC, Generic[Output]):
     rule: MatchRule
     preprocess: Preprocess
     regions: tuple[Region, ...] = ()
+    grouping: ClassVar[str] = "sorn8"
 
     def __init__(self, config: Settings, classes: int) -> None:
         super().__init__()
@@ -103,6 +110,7 @@ class Method(nn.Module, ABC, Generic[Output]):
         self.config = config
         self.classes = classes
         self.provenance: dict[str, Any] = {}
+        self.crop: Crop | None = None
         self._fingerprint: tuple[int, str] | None = None
 
     @classmethod
@@ -123,11 +131,21 @@ class Method(nn.Module, ABC, Generic[Output]):
     def embed(self, images: Tensor, cues: Cues) -> Descriptor:
         """The Descriptor of a batch in evaluation mode; called by ``describe``, which sees to mode and gradient."""
 
+    def calibrate(self, cues: Iterable[Cues]) -> None:
+        """Measures what the method must know of the cues before it is trained; does nothing unless overridden.
+
+        Called once, before the first step. What it finds belongs into buffers, so that it travels with the weights.
+
+        Args:
+            cues: those of all training images in batches, cropped and resized, without any augmentation; made as they are
+                asked for, so that a method which does not look costs nothing.
+        """
+
     def describe(self, images: Tensor, cues: Cues | None = None) -> Descriptor:
         """What the method says of some images: no labels, no gradient, the same for an image in any batch.
 
         Args:
-            images: (B, 3, H, W) RGB in [0, 1], of ``preprocess.size``.
+            images: (B, 3, H, W) RGB in [0, 1], of ``preprocess.size``, cropped as ``crop`` says.
             cues: the cues of the batch; those in ``needs.describe`` must be there.
 
         Raises:
@@ -155,6 +173,36 @@ class Method(nn.Module, ABC, Generic[Output]):
                 f"{', '.join(others)}"
             )
 
+    def wants(self, *purposes: str) -> frozenset[CueName]:
+        """The cues that images must come with for some of "train" and "describe": those in ``needs``, and those of the crop."""
+        cues: frozenset[CueName] = frozenset().union(*(getattr(self.needs, purpose) for purpose in purposes))
+        return cues | {"part_map"} if self.crop else cues
+
+    def cue_settings(self, settings: CueSettings | None = None) -> CueSettings:
+        """Where its cues come from: the given settings, with the grouping of part maps that it needs where they name none.
+
+        A method that needs no part map gets one only to be cropped by, and then in SGAM's regions.
+        """
+        settings = settings or CueSettings()
+        if "grouping" in settings.model_fields_set:
+            return settings
+        needed = "part_map" in self.needs.train | self.needs.describe
+        return settings.with_changes(grouping=self.grouping if needed else "sgam5")
+
+    def cropping(self, cues: CueSource | None, purpose: str) -> Cropping | None:
+        """What crops the images and gives the cues that are needed to ``purpose``; None where nothing is cropped.
+
+        Raises:
+            MissingCueError: there is no source of cues.
+        """
+        if self.crop is None:
+            return None
+        if cues is None:
+            raise MissingCueError(
+                f"the images of this {self.name()!r} are cropped, which needs the cue 'part_map'; give it"
+            )
+        return Cropping(self.crop, cues, getattr(self.needs, purpose))
+
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The groups for the optimiser: the backbone at ``config.backbone_lr_factor`` (1 if there is none) of the rate."""
         backbone = {id(p) for p in self.backbone.parameters()} if "backbone" in self._modules else set()
@@ -169,9 +217,11 @@ class Method(nn.Module, ABC, Generic[Output]):
     def fingerprint(self) -> str:
         """Name and hash of weights and settings, such as ``pgfa@91c0d2e47a3b``; recomputed only when a weight has changed."""
         state = self.state_dict(keep_vars=True)
-        version = hash(tuple((t._version, t.data_ptr()) for t in state.values()))
+        version = hash((self.crop, *((t._version, t.data_ptr()) for t in state.values())))
         if self._fingerprint is None or self._fingerprint[0] != version:
             digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+            if self.crop is not None:
+                digest.update(json.dumps(self.crop.to_json(), sort_keys=True).encode())
             for key in sorted(state):
                 value = state[key].detach().cpu().contiguous()
                 digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
@@ -236,6 +286,8 @@ def save(method: Method[Any], path: Path | str) -> None:
     metadata = {"occlureid": "method", "name": method.name(), "classes": str(method.classes)}
     metadata["config"] = json.dumps(method.config.to_dict())
     metadata["provenance"] = json.dumps(method.provenance)
+    if method.crop is not None:
+        metadata["crop"] = json.dumps(method.crop.to_json())
     partial = path.with_name(path.name + ".partial")
     save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, partial, metadata=metadata)
     partial.replace(path)
@@ -277,6 +329,7 @@ def restore(
         cls = method_class or load(name)
         cls.Config.build(settings)
         provenance = dict(json.loads(metadata.get("provenance", "{}")))
+        crop = _read_crop(path, metadata)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, SettingsError, UsageError) as error:
         raise DataError(f"{path}: cannot be restored: {error}") from error
     method = _build(cls, classes, {**settings, **(changes or {})}, seed=0)
@@ -284,5 +337,14 @@ def restore(
         method.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise DataError(f"{path}: its weights do not fit the settings: {error}") from error
-    method.provenance = provenance
+    method.provenance, method.crop = provenance, crop
     return method.eval()
+
+
+def _read_crop(path: Path, metadata: Mapping[str, str]) -> Crop | None:
+    if "crop" not in metadata:
+        return None
+    try:
+        return Crop.from_json(json.loads(metadata["crop"]))
+    except DataError as error:
+        raise DataError(f"{path}: its crop is damaged: {error}") from error

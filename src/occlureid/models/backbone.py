@@ -23,9 +23,11 @@ class Backbone(nn.Module):
         size: (height, width) of the images; transformers need it to lay out their position embedding.
         last_stride: 1 keeps the resolution in the last stage (384 x 128 gives 24 x 8 with a ResNet, as PCB and PGFA do,
             without dilation); 2 leaves the model as timm has it.
+        levels: how many of the model's last feature maps ``pyramid`` gives; of a ResNet, 3 are those of blocks 2, 3 and 4.
 
     Attributes:
         channels: C.
+        level_channels: the channels of the maps of ``pyramid``, the finest first; the last is C.
         map_size: (h, w) for images of ``size``.
         mean, std: the normalisation that the model's published weights expect.
 
@@ -33,25 +35,32 @@ class Backbone(nn.Module):
         SettingsError: timm has no such model, it gives no feature map, or its last stride cannot be changed.
     """
 
-    def __init__(self, name: str, size: tuple[int, int], last_stride: Literal[1, 2] = 1) -> None:
+    def __init__(self, name: str, size: tuple[int, int], last_stride: Literal[1, 2] = 1, levels: int = 1) -> None:
         super().__init__()
         self.name = name
         self.size = size
-        self.net = _create(name, size, pretrained=False)
-        self.channels = int(self.net.feature_info.channels()[-1])
+        self.levels = levels
+        self.net = _create(name, size, levels, pretrained=False)
+        self.level_channels: tuple[int, ...] = tuple(int(c) for c in self.net.feature_info.channels())
+        self.channels = self.level_channels[-1]
         config = self.net.pretrained_cfg
         self.mean: tuple[float, float, float] = tuple(config.get("mean", (0.485, 0.456, 0.406)))
         self.std: tuple[float, float, float] = tuple(config.get("std", (0.229, 0.224, 0.225)))
         self.map_size = self._probe()
         if last_stride == 1:
-            self._keep_last_resolution()
+            self.keep_last_resolution()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), normalised, to (B, C, h, w)."""
-        features: Tensor = self.net(images)[-1]
-        if features.shape[1] != self.channels and features.shape[-1] == self.channels:
-            features = features.permute(0, 3, 1, 2).contiguous()  # some transformers keep channels last
-        return features
+        return self.pyramid(images)[-1]
+
+    def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W), normalised, to the last ``levels`` maps (B, C_i, h_i, w_i), the finest first."""
+        return tuple(
+            # some transformers keep channels last
+            m.permute(0, 3, 1, 2).contiguous() if m.shape[1] != channels and m.shape[-1] == channels else m
+            for m, channels in zip(self.net(images), self.level_channels, strict=True)
+        )
 
     def _probe(self) -> tuple[int, int]:
         training = self.training
@@ -61,8 +70,14 @@ class Backbone(nn.Module):
         self.train(training)
         return int(shape[2]), int(shape[3])
 
-    def _keep_last_resolution(self) -> None:
-        """Sets the strides of the last halving to 1: every strided layer whose output has the final resolution."""
+    def keep_last_resolution(self) -> None:
+        """Sets the strides of the last halving to 1: every strided layer whose output has the final resolution.
+
+        Called once more, it keeps the resolution of the halving before, too.
+
+        Raises:
+            SettingsError: its layers do not allow stride 1.
+        """
         final, strided = self.map_size, []
         before: set[tuple[int, ...]] = set()
 
@@ -94,14 +109,20 @@ class Backbone(nn.Module):
             )
 
 
-def _create(name: str, size: tuple[int, int], *, pretrained: bool, overlay: dict[str, Any] | None = None) -> Any:
+def _create(
+    name: str, size: tuple[int, int], levels: int, *, pretrained: bool, overlay: dict[str, Any] | None = None
+) -> Any:
     declare_missing()
     import timm
 
     if not timm.is_model(name.partition(".")[0]):
         near = difflib.get_close_matches(name, timm.list_models(), n=5)
         raise SettingsError(f"timm {timm.__version__} has no model {name!r}; near: {', '.join(near) or 'none'}")
-    arguments: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "pretrained": pretrained}
+    arguments: dict[str, Any] = {
+        "features_only": True,
+        "out_indices": tuple(range(-levels, 0)),
+        "pretrained": pretrained,
+    }
     if overlay:
         arguments["pretrained_cfg_overlay"] = overlay
     try:
@@ -109,10 +130,11 @@ def _create(name: str, size: tuple[int, int], *, pretrained: bool, overlay: dict
             return timm.create_model(name, img_size=size, **arguments)
         except TypeError:  # convolutional models take images of any size and know no img_size
             return timm.create_model(name, **arguments)
-    except (TypeError, AttributeError, RuntimeError, AssertionError) as error:
+    except (TypeError, AttributeError, RuntimeError, AssertionError, IndexError) as error:
         if pretrained:
             raise
-        raise SettingsError(f"backbone {name!r} gives no feature map for images of {size}: {error}") from error
+        maps = "feature map" if levels == 1 else f"{levels} feature maps"
+        raise SettingsError(f"backbone {name!r} gives no {maps} for images of {size}: {error}") from error
 
 
 def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) -> None:
@@ -127,7 +149,7 @@ def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) ->
     """
     overlay = {"file": str(file), "hf_hub_id": None, "url": ""} if file else None
     try:
-        source = _create(backbone.name, backbone.size, pretrained=True, overlay=overlay)
+        source = _create(backbone.name, backbone.size, backbone.levels, pretrained=True, overlay=overlay)
     except Exception as error:  # the hub client raises many unrelated kinds
         raise MissingWeightsError(
             f"ImageNet weights of {backbone.name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}); give a "

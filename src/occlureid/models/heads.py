@@ -45,14 +45,29 @@ class ReducedClassifier(nn.Module):
 
 
 class BatchNormNeck(nn.Module):
-    """Batch norm without a learned shift, then a linear classifier without bias (Luo et al., CVPR workshops 2019)."""
+    """Batch norm, then a linear classifier; without learned shift and bias that of Luo et al., CVPR workshops 2019.
 
-    def __init__(self, channels: int, classes: int) -> None:
+    Args:
+        channels: C.
+        classes: of the classifier.
+        shift: whether the batch norm learns a shift.
+        bias: whether the classifier has a bias.
+        norm: False leaves the batch norm out.
+    """
+
+    def __init__(
+        self, channels: int, classes: int, *, shift: bool = False, bias: bool = False, norm: bool = True
+    ) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(channels)
-        self.norm.bias.requires_grad_(False)
-        self.classifier = nn.Linear(channels, classes, bias=False)
+        self.norm: nn.Module = nn.Identity()
+        if norm:
+            layer = nn.BatchNorm1d(channels)
+            layer.bias.requires_grad_(shift)
+            self.norm = layer
+        self.classifier = nn.Linear(channels, classes, bias=bias)
         nn.init.normal_(self.classifier.weight, std=0.001)
+        if bias:
+            nn.init.zeros_(self.classifier.bias)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C) to the normalised (B, C) and logits (B, classes)."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from occlureid.errors import ShapeError
 
-__all__ = ["batch_hard_triplet"]
+__all__ = ["batch_hard_triplet", "pixel_cross_entropy"]
 
 
 def batch_hard_triplet(distances: Tensor, labels: Tensor, margin: float | None) -> Tensor:
@@ -40,3 +43,34 @@ def batch_hard_triplet(distances: Tensor, labels: Tensor, margin: float | None) 
     gap = hardest_positive - hardest_negative
     terms = torch.nn.functional.softplus(gap) if margin is None else (gap + margin).clamp_min(0)
     return terms.mean()
+
+
+def pixel_cross_entropy(
+    logits: Tensor, labels: Tensor, smoothing: float = 0.0, average: Literal["pixels", "classes"] = "pixels"
+) -> Tensor:
+    r"""Cross entropy of pixel labels with label smoothing (Szegedy et al., 2016): SORN's Eq. 7 to 9.
+
+        L = - sum_k q_k log s_k,    q_k = 1 - (K - 1) e / K  for the pixel's label,  e / K  for the others
+
+    Args:
+        logits: (B, K, h, w), before the softmax.
+        labels: (B, h, w) int64 in [0, K).
+        smoothing: e in [0, 1); 0 is the plain cross entropy.
+        average: "pixels" takes the mean over all pixels of the batch; "classes" the mean over the pixels of each class
+            first and then over the classes that the batch shows, so that small parts weigh as much as the background.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    if logits.ndim != 4 or labels.shape != (logits.shape[0], *logits.shape[2:]):
+        raise ShapeError(
+            f"labels must have shape (B, h, w) for logits (B, K, h, w), got {tuple(labels.shape)} and {tuple(logits.shape)}"
+        )
+    if average == "pixels":
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    terms = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none").flatten()
+    count = torch.bincount(labels.flatten(), minlength=logits.shape[1]).to(terms)
+    return (terms / count[labels.flatten()]).sum() / (count > 0).sum()

@@ -8,20 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from occlureid.data.loader import Batch, CueSource, ReidImages, make_loader
-from occlureid.data.samplers import BalancedBatches, EpochBatches, ShuffledBatches
+from occlureid.data.paste import Cutout, PasteObstacle
+from occlureid.data.samplers import BalancedBatches, EpochBatches, OrderedBatches, ShuffledBatches
 from occlureid.data.transforms import Compose, HorizontalFlip, PadCrop, RandomErasing, Transform
 from occlureid.methods import Method
 from occlureid.training.settings import TrainSettings
-from occlureid.types import Sample
+from occlureid.types import Cues, Sample
 
-__all__ = ["Batches", "augmentation", "make_batches", "samples_checksum"]
+__all__ = ["Batches", "augmentation", "make_batches", "plain_cues", "samples_checksum"]
 
 
-def augmentation(settings: TrainSettings) -> Compose:
-    """Flip, pad and crop, random erasing, in this order; each is left out where its setting is 0."""
+def augmentation(settings: TrainSettings, obstacles: Sequence[Cutout] = ()) -> Compose:
+    """Flip, paste an obstacle, pad and crop, random erasing, in this order; each is left out where its setting is 0.
+
+    Raises:
+        SettingsError: obstacles are to be pasted, and there are none.
+    """
     steps: list[Transform] = []
     if settings.flip_probability > 0:
         steps.append(HorizontalFlip(settings.flip_probability))
+    if settings.paste_obstacles > 0:
+        steps.append(PasteObstacle(obstacles, settings.paste_obstacles, settings.paste_visible))
     if settings.pad > 0:
         steps.append(PadCrop(settings.pad))
     if settings.erasing_probability > 0:
@@ -59,11 +66,13 @@ class Batches:
         settings: sampler, augmentation, workers, what a corrupt image does.
         method: says the image size.
         cues: gives the cues of a sample.
+        obstacles: to be pasted, where the settings ask for it.
         rank: of this process.
         world: the number of processes.
 
     Raises:
         DataError, UsageError: as ``make_batches``.
+        SettingsError: as ``augmentation``.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Batches:
         method: Method[Any],
         cues: CueSource | None,
         *,
+        obstacles: Sequence[Cutout] = (),
         rank: int,
         world: int,
     ) -> None:
@@ -81,8 +91,9 @@ class Batches:
             samples,
             size=method.preprocess.size,
             labels=labels,
-            augment=augmentation(settings),
+            augment=augmentation(settings, obstacles),
             cues=cues,
+            crop=method.cropping(cues, "train"),
             seed=settings.seed,
         )
         batches = make_batches(samples, settings, rank=rank, world=world)
@@ -93,6 +104,24 @@ class Batches:
         """The batches of an epoch, from 0, from a step of it on: a function of these two numbers and the seed."""
         self._loader.set_epoch(epoch, start_step)
         return iter(self._loader)
+
+
+def plain_cues(
+    samples: Sequence[Sample], settings: TrainSettings, method: Method[Any], cues: CueSource | None
+) -> Iterator[Cues]:
+    """The cues of the training images in order, as they are described: cropped, resized, without augmentation.
+
+    Raises:
+        DataError: an image or its cues cannot be read, and that is fatal.
+        MissingCueError: the method needs a cue to train that is not there.
+    """
+    images = ReidImages(samples, size=method.preprocess.size, cues=cues, crop=method.cropping(cues, "train"))
+    batches = OrderedBatches(len(samples), settings.batch_size)
+    loader = make_loader(images, batches, workers=settings.workers, on_corrupt=settings.on_corrupt)
+    for batch in loader:
+        if len(batch):
+            method.check_cues(batch.cues, "train")
+            yield batch.cues
 
 
 def samples_checksum(samples: Sequence[Sample]) -> str:

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from occlureid.data.dataset import ReidDataset, label_map
 from occlureid.data.loader import CueSource
+from occlureid.data.paste import Cutout
 from occlureid.errors import DataError, UsageError
 from occlureid.methods import Method
-from occlureid.training.batches import Batches, samples_checksum
+from occlureid.training.batches import Batches, plain_cues, samples_checksum
 from occlureid.training.checkpoint import Checkpoint, RunIdentity, RunState
 from occlureid.training.folder import RunFolder
 from occlureid.training.logbook import Logbook
@@ -76,6 +77,7 @@ def train_method(
     out: Path | str,
     *,
     cues: CueSource | None = None,
+    obstacles: Sequence[Cutout] = (),
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
@@ -94,6 +96,7 @@ def train_method(
         settings: the recipe.
         out: the run's folder; made if it is not there.
         cues: gives the cues of a sample, in pixels of its stored image, where the method needs cues.
+        obstacles: to be pasted on images where ``settings.paste_obstacles`` asks for it; the same ones on resume.
         resume: go on from the checkpoint in ``out``; starts from the beginning if there is none, returns at once if the
             run is finished. The weights become those of a run that was never interrupted (on a GPU as far as its
             kernels repeat their results).
@@ -123,7 +126,9 @@ def train_method(
     fabric = start_processes(settings)
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), StopSignals() as signals:
-        run = _Run(fabric, method, split, labels, settings, folder, cues, signals, progress, dict(record or {}))
+        run = _Run(
+            fabric, method, split, labels, settings, folder, cues, obstacles, signals, progress, dict(record or {})
+        )
         return run.to_the_end(resume=resume, overwrite=overwrite)
 
 
@@ -143,6 +148,7 @@ class _Run:
         settings: TrainSettings,
         folder: RunFolder,
         cues: CueSource | None,
+        obstacles: Sequence[Cutout],
         signals: StopSignals,
         progress: bool,
         record: dict[str, Any],
@@ -152,8 +158,9 @@ class _Run:
         self.first = fabric.is_global_zero
         self.show = progress and self.first
         self.batches = Batches(
-            split.train, labels, settings, method, cues, rank=fabric.global_rank, world=fabric.world_size
-        )
+            split.train, labels, settings, method, cues, obstacles=obstacles, rank=fabric.global_rank,
+            world=fabric.world_size,
+        )  # fmt: skip
         self.identity = RunIdentity(
             method=method.name(),
             method_settings=method.config.to_dict(),
@@ -176,6 +183,8 @@ class _Run:
             if self.state.finished and self.state.closed >= self.settings.epochs:
                 return self.result()
             self.state.finished = False  # a finished run may go on to more epochs
+        else:
+            self.method.calibrate(plain_cues(self.split.train, self.settings, self.method, self.cues))
         updater = Updater(self.fabric, self.method, self.settings)
         if stored is not None:
             updater.load_state(stored.model, stored.optimiser, stored.scaler)

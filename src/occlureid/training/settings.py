@@ -102,6 +102,15 @@ class TrainSettings(Settings):
     erasing_hides_cues: bool = True
     """Erase the cues below the rectangle too; false leaves them, as papers that make their cues beforehand do."""
 
+    paste_obstacles: Fraction = 0.0
+    """Chance that a rendered obstacle or person is laid over an image, and hides the cues below it; 0 for none."""
+
+    paste_visible: tuple[float, float] = (0.4, 0.9)
+    """Least and greatest share of the person that a pasted obstacle leaves visible."""
+
+    paste_sprites: int = Field(default=64, ge=1, le=4096)
+    """Obstacles rendered at the start of a run to be pasted; the seed decides them."""
+
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training persons held out to choose the epoch; 0 trains on all of them and keeps the last epoch."""
 
@@ -134,6 +143,8 @@ class TrainSettings(Settings):
             problems.append(f"warmup_epochs must be below epochs, got {self.warmup_epochs} and {self.epochs}")
         if self.accelerator == "cpu" and self.precision == "16-mixed":
             problems.append('precision "16-mixed" needs a GPU; on a CPU take "bf16-mixed" or "32-true"')
+        if not 0 < self.paste_visible[0] <= self.paste_visible[1] < 1:
+            problems.append(f"paste_visible must be a range within (0, 1), got {list(self.paste_visible)}")
         if problems:
             raise PydanticCustomError("settings", "; ".join(problems).replace("{", "(").replace("}", ")"))
         return self
