@@ -107,7 +107,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/occlusion"))
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
-    parser.add_argument("--train-persons", type=int, default=150)
+    parser.add_argument("--train-persons", type=int, default=300)
+    parser.add_argument(
+        "--train-images", type=int, default=2, help="of each training person in each of the four cameras"
+    )
     parser.add_argument("--test-persons", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1, help="of the world and of training")
@@ -115,7 +118,11 @@ def main() -> None:
     options = parser.parse_args()
 
     world = WorldSettings(
-        seed=options.seed, train_persons=options.train_persons, test_persons=options.test_persons, size=(256, 128)
+        seed=options.seed,
+        train_persons=options.train_persons,
+        train_images=options.train_images,
+        test_persons=options.test_persons,
+        size=(256, 128),
     )
     bar = tqdm(total=sum(map(world.count, ("train", "query", "gallery"))), desc="render", file=sys.stderr, leave=False)
     root = write_world(world, options.out / "world", progress=lambda done, of: bar.update(done - bar.n) and None)

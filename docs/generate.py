@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 from occlureid.cli.listing import methods_table
+from occlureid.cues.groupings import GROUPINGS, LABEL_SETS
 from occlureid.data import LAYOUTS
+from occlureid.synthetic import WorldSettings
 
 DOCS = Path(__file__).parent
-PAGES = (DOCS.parent / "README.md", DOCS / "results.md")
+PAGES = (DOCS.parent / "README.md", DOCS / "results.md", DOCS / "world.md", DOCS / "cues.md")
 
 
 def datasets_table() -> str:
@@ -33,7 +35,8 @@ def datasets_table() -> str:
                 cell(e.gallery_images, e.gallery_persons),
             ]
         )
-        lines.append(f"| `{name}` | {layout.description} | {' | '.join(cells)} |")
+        description = layout.description.replace("<", "&lt;")
+        lines.append(f"| `{name}` | {description} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -62,11 +65,36 @@ def obstacles_table() -> str:
     return "\n".join(lines)
 
 
+def world_table() -> str:
+    """The settings of the rendered world."""
+    lines = ["| setting | default | what it does |", "| --- | --- | --- |"]
+    for name, default, text in WorldSettings.describe_fields():
+        lines.append(f"| `{name}` | `{default}` | {text.replace('|', '/')} |")
+    return "\n".join(lines)
+
+
+def labels_table() -> str:
+    """The label sets that part maps may be in."""
+    lines = ["| label set | labels |", "| --- | --- |"]
+    lines += [f"| `{name}` | {', '.join(found.labels)} |" for name, found in LABEL_SETS.items()]
+    return "\n".join(lines)
+
+
+def groupings_table() -> str:
+    """The regions that methods ask for."""
+    lines = ["| regions | parts, top to bottom |", "| --- | --- |"]
+    lines += [f"| `{name}` | {', '.join(parts)} |" for name, parts in GROUPINGS.items()]
+    return "\n".join(lines)
+
+
 TABLES = {
     "methods": lambda: methods_table(markdown=True),
     "datasets": datasets_table,
     "occlusion": occlusion_table,
     "obstacles": obstacles_table,
+    "world": world_table,
+    "labels": labels_table,
+    "groupings": groupings_table,
 }
 
 

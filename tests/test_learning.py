@@ -10,15 +10,22 @@ from occlureid.evaluation import Report
 from occlureid.runs import train
 from occlureid.synthetic import WorldSettings, write_world
 
-WORLD = WorldSettings(seed=3, train_persons=40, test_persons=80, cameras=3, gallery_images=2, size=(96, 48))
+# Half a minute of training cannot learn to look through bad light and bad cameras, so these are left out, and the obstacles
+# are those that hide whole stripes.
+WORLD = WorldSettings(
+    seed=3, train_persons=60, test_persons=60, cameras=3, train_images=3, gallery_images=2, size=(96, 48),
+    lighting=0.0, shadows=0.0, tone=0.0, focus_blur=0.0, motion_blur=0.0, sharpening=0.0, jpeg=(100, 100),
+    resolution=(1.0, 1.0), box_errors=0.0, box_visible=0.0, exposure=0.0, colour_cast=0.0, sensor_noise=0.0,
+    company_alike=0.0, obstacles=("hedge", "fence", "bench", "bin", "umbrella", "car"),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Described:
-    """Query and gallery as a PGFA describes them that was trained for ten epochs on 480 small images."""
+    """Query and gallery as a PGFA describes them that was trained for twelve epochs on 540 small images."""
     folder = tmp_path_factory.mktemp("learning")
     dataset = open_dataset(write_world(WORLD, folder / "world"))
-    small = {"model": {"size": [96, 32]}, "train": {"epochs": 10, "workers": 0, "accelerator": "cpu"}}
+    small = {"model": {"size": [96, 32]}, "train": {"epochs": 12, "workers": 0, "accelerator": "cpu"}}
     result = train(dataset, folder / "run", "demo-pgfa", small)
     return describe_dataset(methods.restore(result.weights), dataset)
 
