@@ -32,6 +32,18 @@ ALLOWED = {
     "methods": {"errors", "types", "config", "matching", "models", "data", "cues"},
     "described": {"errors", "types", "matching", "evaluation", "data", "cues", "methods"},
     "training": {"errors", "types", "config", "data", "matching", "evaluation", "methods", "described"},
+    "figures": {"errors", "types", "data", "cues", "methods", "plots"},
+    "ablation": {
+        "errors",
+        "config",
+        "matching",
+        "evaluation",
+        "data",
+        "methods",
+        "described",
+        "training",
+        "runs",
+    },
     "parsing": {"errors", "types", "config", "data", "cues", "matching", "models", "methods", "training"},
 }
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from occlureid.evaluation import Report
     from occlureid.methods import Method
 
-__all__ = ["Described", "describe", "describe_dataset", "score", "versions"]
+__all__ = ["Described", "cue_source", "describe", "describe_dataset", "score", "versions"]
 
 
 def versions() -> dict[str, str]:
@@ -192,17 +192,13 @@ def describe_dataset(
         MissingCueError: as ``describe``.
     """
     from occlureid.cues import CueSettings
-    from occlureid.cues.roots import sources_for_dataset
 
     cue_settings = cues if isinstance(cues, CueSettings) else None
     source = None if isinstance(cues, CueSettings) else cues
-    wanted = method.wants("describe")
-    if source is None and wanted:
-        samples_in_all = (*dataset.query, *dataset.gallery)
-        if cue_settings is None and "cues" in method.provenance:  # those that it was trained with
-            cue_settings = CueSettings.build(method.provenance["cues"])
-        found_in = method.cue_settings(cue_settings)
-        source = sources_for_dataset(dataset, wanted, samples_in_all, settings=found_in)
+    if source is None:
+        if cue_settings is None and method.wants("describe"):
+            cue_settings = _trained_cues(method)
+        source = cue_source(method, dataset, (*dataset.query, *dataset.gallery), cue_settings)
     parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
     skipped: dict[str, list[str]] = {}
     uncropped: dict[str, int] = {}
@@ -236,6 +232,36 @@ def describe_dataset(
         parts["query"][0], parts["gallery"][0], parts["query"][1], parts["gallery"][1],
         method.rule, dataset.protocol, method.regions, full,
     )  # fmt: skip
+
+
+def cue_source(
+    method: Method[Any], dataset: ReidDataset, samples: Sequence[Sample], settings: CueSettings | None = None
+) -> CueSource | None:
+    """Where the cues come from that a method needs to describe images of a dataset; None where it needs none.
+
+    Args:
+        method: the method.
+        dataset: the dataset.
+        samples: the images of it.
+        settings: as in the weights' training unless given.
+
+    Raises:
+        MissingCueError: they are not there.
+    """
+    from occlureid.cues.roots import sources_for_dataset
+
+    wanted = method.wants("describe")
+    if not wanted:
+        return None
+    found_in = method.cue_settings(settings or _trained_cues(method))
+    return sources_for_dataset(dataset, wanted, samples, settings=found_in)
+
+
+def _trained_cues(method: Method[Any]) -> CueSettings | None:
+    """Where the cues came from when the weights were trained, if that is known."""
+    from occlureid.cues import CueSettings
+
+    return CueSettings.build(method.provenance["cues"]) if "cues" in method.provenance else None
 
 
 def score(

@@ -10,7 +10,8 @@ another and give only what differs (``base: sorn``). ``recipes/ablations/`` hold
     model: {visibility: pose}            # and changes settings when they are restored,
     rule: {part_factor: 0.0}             # or fields of the MatchRule when descriptors are scored
 
-Both kinds may say what the paper prints (``row: {table: II, place: 1, name: ..., reported: {rank_1: 51.5, mAP: 41.6}}``).
+Both kinds may say what the paper prints (``row: {table: II, place: 1, name: ..., reported: {rank_1: 51.5, mAP: 41.6}}``), and one
+row of a table that it is the whole method, with which the others are compared (``reference: true``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from occlureid.training import TrainResult, TrainSettings, train_method, trainin
 if TYPE_CHECKING:
     from occlureid.data import CueSource
 
-__all__ = ["Row", "RowSettings", "RunSettings", "initialise", "read_recipe", "read_row", "recipes", "train"]
+__all__ = ["Row", "RowSettings", "RunSettings", "initialise", "packaged", "read_recipe", "read_row", "recipes", "train"]
 
 
 _SPRITE_SIZE = 192
@@ -73,6 +74,8 @@ class RowSettings(Settings):
     """what the paper calls it"""
     reported: dict[str, float] = Field(default_factory=dict)
     """the paper's figures in percent: rank_1, rank_5, rank_10, mAP; empty where they are only drawn"""
+    reference: bool = False
+    """whether this is the table's whole method in its default setting, which the other rows are compared with"""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def recipes(folder: str = "") -> list[str]:
     return [f"{folder}/{name}" if folder else name for name in names]
 
 
-def _packaged(name: str) -> bool:
+def packaged(name: str) -> bool:
     """Whether a recipe comes with the package."""
     try:
         return name in recipes(name.rpartition("/")[0])
@@ -125,7 +128,7 @@ def _packaged(name: str) -> bool:
 
 def _read(name: str) -> dict[str, Any]:
     """A recipe as it stands in its file."""
-    if _packaged(name):
+    if packaged(name):
         with resources.as_file(resources.files("occlureid") / "recipes" / f"{name}.yaml") as path:
             return read_yaml(path)
     if not Path(name).is_file():
@@ -137,7 +140,7 @@ def _named(name: str, said: Any, key: str) -> str:
     """The recipe that another names under a key: one of the package, or a file beside it."""
     if not isinstance(said, str):
         raise SettingsError(f"recipe {name!r}: {key} must be the name of a recipe, got {said!r}")
-    return said if _packaged(said) or _packaged(name) else str(Path(name).resolve().parent / said)
+    return said if packaged(said) or packaged(name) else str(Path(name).resolve().parent / said)
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -152,7 +155,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     chain: list[str] = []
     current: str | None = name
     while current is not None:
-        place = current if _packaged(current) else str(Path(current).resolve())
+        place = current if packaged(current) else str(Path(current).resolve())
         if place in chain:
             raise SettingsError(f"a recipe cannot start from itself: {' -> '.join([*chain, place])}")
         chain.append(place)

@@ -325,3 +325,14 @@ def test_the_seed_decides_the_weights_and_nothing_else_changes() -> None:
     first, again, other = make("baseline"), make("baseline"), methods.create("baseline", CLASSES, SMALL, seed=4)
     assert torch.equal(torch.rand(1), expected)  # the caller's generator is left alone
     assert first.fingerprint() == again.fingerprint() != other.fingerprint()
+
+
+def test_what_it_draws_has_the_documented_shape(method: Method[Any]) -> None:
+    with torch.no_grad():
+        maps = method.eval().maps(images(), cues_for(method))
+    if maps.labels is not None:
+        assert (maps.labels.ndim, maps.labels.dtype, len(maps.labels)) == (3, torch.int64, 4)
+        assert 0 <= int(maps.labels.min()) <= int(maps.labels.max()) <= len(maps.names)
+    if maps.attention is not None:
+        assert (maps.attention.ndim, len(maps.attention)) == (4, 4)
+        assert 0 <= float(maps.attention.min()) <= float(maps.attention.max()) <= 1

@@ -19,6 +19,7 @@ __all__ = ["register"]
 
 _POSE = ("vitpose", "exact", "degraded", "import")
 _PARSING = ("segformer", "exact", "degraded", "import")
+_PARSER_SUFFIX = ".safetensors"
 
 
 def register(commands: Commands) -> None:
@@ -61,12 +62,13 @@ def register(commands: Commands) -> None:
 
 def _add_building(command: argparse.ArgumentParser, providers: tuple[str, ...]) -> None:
     command.add_argument("images", type=Path, metavar="PATH", help="folder of images, or of a dataset")
-    command.add_argument("--provider", required=True, help=f"{', '.join(providers)}")
+    trained = "; or a parser that train-parser has written, parser.safetensors" if providers == _PARSING else ""
+    command.add_argument("--provider", required=True, help=f"{', '.join(providers)}{trained}")
     command.add_argument("--model", help="name of a model on the Hugging Face hub, or a folder with one")
     command.add_argument("--from", type=Path, dest="source", metavar="FOLDER", help="output of another tool to import")
     command.add_argument("--out", type=Path, help="folder that gets the cues (default: PATH itself)")
     command.add_argument("--cache", type=Path, help="folder that keeps what a provider has computed, by image")
-    command.add_argument("--sheet", type=Path, help="contact sheet to draw (default: beside the cues)")
+    command.add_argument("--sheet", type=Path, help="contact sheet to draw (default: contact_sheet.jpg among the cues)")
     command.add_argument("--batch-size", type=int, default=32, help="images at a time (default: 32)")
     command.add_argument(
         "--precision", choices=("float32", "bfloat16", "float16"), default="float32", help="arithmetic of the network"
@@ -101,9 +103,15 @@ def _true(options: argparse.Namespace, cue: CueName) -> CueSource:
     return Degraded(exact, Degradation.build(*layers(options)), options.images)
 
 
+def _is_parser(options: argparse.Namespace) -> bool:
+    """Whether the provider is a file: a parser of one's own."""
+    return str(options.provider).endswith(_PARSER_SUFFIX)
+
+
 def _check(options: argparse.Namespace, providers: tuple[str, ...]) -> None:
-    if options.provider not in providers:
-        raise UsageError(f"no provider {options.provider!r}; choose one of: {', '.join(providers)}")
+    if options.provider not in providers and not (providers == _PARSING and _is_parser(options)):
+        files = f", or a file {_PARSER_SUFFIX} of train-parser" if providers == _PARSING else ""
+        raise UsageError(f"no provider {options.provider!r}; choose one of: {', '.join(providers)}{files}")
     if (options.provider == "import") != (options.source is not None):
         raise UsageError("--provider import goes with --from FOLDER, and only with it")
     if options.set and options.provider != "degraded":
@@ -154,6 +162,10 @@ def _parsing(options: argparse.Namespace) -> int:
             precision=options.precision,
             batch_size=options.batch_size,
         )
+    elif _is_parser(options):
+        from occlureid.parsing import ParserProvider
+
+        provider = ParserProvider(options.provider, device=options.device, batch_size=options.batch_size)
     elif options.provider == "import":
         if not options.labels:
             raise UsageError("--provider import needs --labels, the label set of the files, such as lip20")
@@ -183,7 +195,7 @@ def _finish(options: argparse.Namespace, summary: CueSummary, written: PoseFolde
     from occlureid.cues.images import listed_images
 
     root = options.out or options.images
-    sheet = options.sheet or root / ("pose.png" if summary.kind == "pose" else "parts.png")
+    sheet = options.sheet or root / ("pose" if summary.kind == "pose" else "parts") / "contact_sheet.jpg"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     images = [sample.path for sample in listed_images(options.images)[0] if written.has(sample)]
     overlay_sheet(images, written, worst=summary.worst).save(sheet)

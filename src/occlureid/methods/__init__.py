@@ -30,7 +30,7 @@ from occlureid.errors import DataError, MissingCueError, MissingWeightsError, Se
 from occlureid.matching import MatchRule
 from occlureid.types import CueName, Cues, Descriptor, Region
 
-__all__ = ["Method", "Needs", "Paper", "Preprocess", "available", "create", "load", "restore", "save"]
+__all__ = ["Maps", "Method", "Needs", "Paper", "Preprocess", "available", "create", "load", "restore", "save"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,21 @@ class Preprocess:
         mean = images.new_tensor(self.mean).view(3, 1, 1)
         std = images.new_tensor(self.std).view(3, 1, 1)
         return (images - mean) / std
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What a method sees where in a batch of images, to be drawn over them.
+
+    Attributes:
+        labels: (B, h, w) int64, the label of each pixel, 0 for the background; None where it predicts none.
+        names: of the labels from 1 on.
+        attention: (B, N, h, w) float in [0, 1], how much each of N maps looks at each place; None where there are none.
+    """
+
+    labels: Tensor | None = None
+    names: tuple[str, ...] = ()
+    attention: Tensor | None = None
 
 
 Output = TypeVar("Output")
@@ -140,6 +155,10 @@ class Method(nn.Module, ABC, Generic[Output]):
             cues: those of all training images in batches, cropped and resized, without any augmentation; made as they are
                 asked for, so that a method which does not look costs nothing.
         """
+
+    def maps(self, images: Tensor, cues: Cues) -> Maps:
+        """What there is to draw over a batch of images, as ``describe`` gets them; nothing unless overridden."""
+        return Maps()
 
     def describe(self, images: Tensor, cues: Cues | None = None) -> Descriptor:
         """What the method says of some images: no labels, no gradient, the same for an image in any batch.

@@ -33,7 +33,7 @@ from occlureid.cues.groupings import grouping_table
 from occlureid.cues.partmaps import PART_NAMES
 from occlureid.errors import SettingsError, ShapeError
 from occlureid.matching import MatchRule
-from occlureid.methods import Method, Needs, Paper, Preprocess
+from occlureid.methods import Maps, Method, Needs, Paper, Preprocess
 from occlureid.models.backbone import Backbone
 from occlureid.models.heads import BatchNormNeck, stripe_pool
 from occlureid.models.losses import pixel_cross_entropy
@@ -301,6 +301,13 @@ class SORN(Method[Output]):
             return Descriptor.from_vectors(whole.float(), self.fingerprint())
         visibility = self.visibility(output, cues)
         return Descriptor(whole.float(), parts.float(), visibility, fingerprint=self.fingerprint())
+
+    def maps(self, images: Tensor, cues: Cues) -> Maps:
+        """The predicted parts (Fig. 5) and the aggregation maps of Eq. 4 (Fig. 4), of the branches that are there."""
+        output = self(images, cues)
+        labels = None if output.part_logits is None else output.part_logits.argmax(1)
+        names = [region for region in grouping_table("eanet8", f"sorn{self.config.labels}") if region != "background"]
+        return Maps(labels, tuple(names) if labels is not None else (), output.maps)
 
     def visibility(self, output: Output, cues: Cues) -> Tensor:
         """Eq. 11: (B, P) in [0, 1], how much of each stripe is foreground; from landmarks, 0 or 1.

@@ -5,6 +5,7 @@ page it stands in (``currentColor`` and the variables ``--run-0`` to ``--run-5``
 """
 
 from occlureid.plots.charts import RUN_COLOURS, Bar, bars_svg, cmc_svg, lines_svg
+from occlureid.plots.figures import draw_crop, draw_heat, draw_labels, draw_visibilities, legend
 from occlureid.plots.pictures import RankedPicture, contact_sheet, draw_parts, ranked_list_image
 
 __all__ = [
@@ -14,7 +15,12 @@ __all__ = [
     "bars_svg",
     "cmc_svg",
     "contact_sheet",
+    "draw_crop",
+    "draw_heat",
+    "draw_labels",
     "draw_parts",
+    "draw_visibilities",
+    "legend",
     "lines_svg",
     "ranked_list_image",
 ]

@@ -1,0 +1,148 @@
+"""The figures of an ablation as plain values: measured, printed in the paper, and their differences to the table's reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from occlureid.ablation.plan import Plan, label, title
+from occlureid.data import ReidDataset
+from occlureid.described import versions
+from occlureid.errors import DataError
+from occlureid.evaluation import Interval, Report, bootstrap_intervals
+from occlureid.runs import Row
+
+__all__ = ["FIGURES", "Outcome", "build_record"]
+
+FIGURES = ("rank_1", "mAP")
+"""What is compared with the reference; rank_5, rank_10 and mINP are recorded too."""
+
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row.
+
+    Attributes:
+        report: its scores; None where it could not be run.
+        fingerprint: of the method as it was restored for this row.
+        reason: why it could not be run.
+    """
+
+    report: Report | None = None
+    fingerprint: str = ""
+    reason: str = ""
+
+
+def build_record(planned: Plan, dataset: ReidDataset, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """What ``ablation.json`` holds, JSON values only; all accuracies and differences in percent.
+
+    Args:
+        planned: the rows.
+        dataset: on which they were run.
+        outcomes: of the rows that are done, by recipe; the others are listed as not yet run.
+    """
+    references = {
+        _table(row, training.settings.method): row.recipe for row, training in planned.rows if row.printed.reference
+    }
+    rows = []
+    for row, training in planned.rows:
+        outcome = outcomes.get(row.recipe, Outcome(reason="its turn has not come yet"))
+        reference = next(
+            (
+                other
+                for other, _ in planned.rows
+                if other.recipe == references.get(_table(row, training.settings.method))
+            ),
+            None,
+        )
+        there = outcomes.get(reference.recipe) if reference and reference.recipe != row.recipe else None
+        rows.append(
+            {
+                "recipe": label(row.recipe),
+                "training": training.folder,
+                "method": training.settings.method,
+                "table": title(row),
+                "place": row.printed.place,
+                "name": row.printed.name or label(row.recipe),
+                "reference": row.printed.reference,
+                "model": row.model,
+                "rule": row.rule,
+                "fingerprint": outcome.fingerprint,
+                "reported": row.printed.reported,
+                "reason": outcome.reason,
+                **_measured(outcome.report),
+                "differences": _differences(row, outcome.report, reference, there.report if there else None),
+            }
+        )
+    return {
+        "occlureid": "ablation",
+        "data": {"name": dataset.name, "checksum": dataset.checksum(), "counts": asdict(dataset.counts())},
+        "average_precision": dataset.protocol.average_precision,
+        "versions": versions(),
+        "changes": planned.changes,
+        "trainings": {
+            training.folder: {"recipe": label(training.recipe), "settings": training.settings.to_dict()}
+            for training in planned.trainings
+        },
+        "rows": rows,
+    }
+
+
+def _table(row: Row, method: str) -> tuple[str, str]:
+    return method, row.printed.table
+
+
+def _column(report: Report) -> str:
+    """The definition of average precision that the dataset's literature quotes."""
+    trapezoid = report.protocol.average_precision == "trapezoid"
+    return "average_precision_trapezoid" if trapezoid else "average_precision"
+
+
+def _measured(report: Report | None) -> dict[str, Any]:
+    if report is None:
+        return {"measured": {}, "intervals": {}}
+    column = _column(report)
+    figures = {f"rank_{k}": report.rank(k) for k in (1, 5, 10)}
+    figures |= {"mAP": getattr(report, column), "mINP": report.inverse_negative_penalty}
+    intervals = {name: report.intervals.get(key) for name, key in (("rank_1", "rank_1"), ("mAP", column))}
+    return {
+        "measured": {name: _percent(value) for name, value in figures.items()},
+        "intervals": {name: _bounds(interval) for name, interval in intervals.items() if interval},
+    }
+
+
+def _differences(row: Row, report: Report | None, reference: Row | None, other: Report | None) -> dict[str, Any]:
+    """For each of FIGURES the measured difference to the reference, its paired 95 % interval, and the paper's."""
+    if report is None or reference is None or other is None:
+        return {}
+    if [query.path for query in report.queries] != [query.path for query in other.queries]:
+        raise DataError(f"{label(row.recipe)} and {label(reference.recipe)} were scored by different queries")
+    columns, persons = {}, [query.person for query in report.queries if query.rank_1 is not None]
+    for figure, key in (("rank_1", "rank_1"), ("mAP", _column(report))):
+        values = [
+            [getattr(query, key) for query in each.queries if query.rank_1 is not None] for each in (report, other)
+        ]
+        columns[figure] = np.subtract(*np.array(values, dtype=np.float64))
+    intervals = bootstrap_intervals(columns, persons, seed=0, resamples=_RESAMPLES)
+    found: dict[str, Any] = {}
+    for figure in FIGURES:
+        printed = [each.printed.reported.get(figure) for each in (row, reference)]
+        found[figure] = {
+            "measured": _percent(float(columns[figure].mean())),
+            "interval": _bounds(intervals[figure]) if figure in intervals else None,
+            "reported": None if None in printed else round(printed[0] - printed[1], 3),  # type: ignore[operator]
+        }
+    return found
+
+
+def _percent(value: float) -> float:
+    return round(100 * value, 3)
+
+
+def _bounds(interval: Interval) -> list[float]:
+    return [_percent(interval.low), _percent(interval.high)]
