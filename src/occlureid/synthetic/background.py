@@ -105,7 +105,7 @@ class Atlas:
 
     def __init__(self, backdrops: Sequence[Backdrop], device: torch.device) -> None:
         rows = [texture.reshape(-1, 3) for drop in backdrops for texture in (drop.ground, drop.wall)]
-        self._table = torch.from_numpy(np.concatenate(rows)).to(device)
+        self._planes = torch.from_numpy(np.concatenate(rows).T.copy()).to(device)
         self._each = _GROUND[0] * _GROUND[1] + _WALL[0] * _WALL[1]
 
     def colours(self, camera: Tensor, on_ground: Tensor, across: Tensor, along: Tensor) -> list[Tensor]:
@@ -122,18 +122,20 @@ class Atlas:
         start = camera * self._each + torch.where(on_ground, 0, _GROUND[0] * _GROUND[1])
         column, row = _folded(across * (1.0 / TEXEL) + wide * 0.5, wide), _folded(along * (1.0 / TEXEL), tall)
         left, low = torch.floor(column), torch.floor(row)
-        share_x, share_y = (column - left)[..., None], (row - low)[..., None]
+        share_x, share_y = column - left, row - low
         stride = wide.long()
         corner = start + low.long() * stride + left.long()
         step_x, step_y = (left < wide - 1).long(), torch.where(low < tall - 1, stride, 0)
-
-        def at(index: Tensor) -> Tensor:
-            return self._table.index_select(0, index.reshape(-1)).reshape(*index.shape, 3)
-
-        below = at(corner) * (1.0 - share_x) + at(corner + step_x) * share_x
-        above = at(corner + step_y) * (1.0 - share_x) + at(corner + step_y + step_x) * share_x
-        mixed = below * (1.0 - share_y) + above * share_y
-        return [mixed[..., channel] for channel in range(3)]
+        above = corner + step_y
+        around = [index.reshape(-1) for index in (corner, corner + step_x, above, above + step_x)]
+        rest_x, rest_y = 1.0 - share_x, 1.0 - share_y
+        colours = []
+        for plane in self._planes:
+            texels = [plane.index_select(0, index).reshape(across.shape) for index in around]
+            low_mixed = texels[0].mul_(rest_x).add_(texels[1].mul_(share_x))
+            high_mixed = texels[2].mul_(rest_x).add_(texels[3].mul_(share_x))
+            colours.append(low_mixed.mul_(rest_y).add_(high_mixed.mul_(share_y)))
+        return colours
 
 
 def _folded(position: Tensor, length: Tensor) -> Tensor:

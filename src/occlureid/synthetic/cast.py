@@ -1,14 +1,14 @@
 """Rays against primitives: for every pixel and layer, the nearest depth and the primitive that it belongs to.
 
-The image is cut into cells of pixels. In every cell, each surface (a body's limb, or all that melts with nothing) has a tile of
-its own: the primitives whose boxes on the screen touch the cell. All tiles meet their first primitive at once, then their
-second, and so on, keeping the nearest; tiles of bodies are then melted (``surface``), and the tiles of a cell are merged. Each
-pixel goes through the same additions, products, quotients and roots whatever else is in the batch, and no sum runs over a
-batch: the result of an image is the same to the last bit in any company.
+What meets what is planned tile by tile (``plan``). Many tiles meet a primitive each at once and keep the nearest; tiles of
+bodies are then melted (``surface``), and the tiles of a place on the screen are merged. Tiles lie along the last axis, so that
+all of the arithmetic runs along long rows. Each pixel goes through the same additions, products, quotients and roots whatever
+else is in the batch, and no sum runs over a batch: the result of an image is the same to the last bit in any company.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,20 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from occlureid.synthetic.primitives import BOX, Array, Primitives
-from occlureid.synthetic.rays import SHELL, Table, box_depth, cone_depth, table
+from occlureid.synthetic.plan import TILE, Meetings, Plan, plan_of
+from occlureid.synthetic.primitives import Array, Primitives
+from occlureid.synthetic.rays import Table, box_depth, cone_depth, replace_where_negative, table
 from occlureid.synthetic.surface import melt
 
-__all__ = ["TILE", "Layers", "Table", "cast", "table"]
+__all__ = ["Layers", "Table", "cast", "table"]
 
-TILE = 16
-"""Pixels along each side of a tile."""
-
-_BLOCK = 768
+_BLOCK = 2048
 """Tiles that are met at once on a CPU: few enough for the intermediate results to stay in its caches."""
 
-_NEAR = 0.3
-"""Nothing nearer than this, in metres, is drawn."""
+_PIXELS = TILE * TILE
+
+_Meet = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,104 +51,6 @@ class Layers:
     window: Array
 
 
-def _screen_boxes(
-    primitives: Primitives, window: Array, size: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(N, 4) first and last tile column, first and last tile row; and (N,) whether the primitive lies before the camera."""
-    axis = np.where((primitives.kind == BOX)[:, None], 0.0, primitives.frame[:, 1] * primitives.size[:, 2:])
-    ends = np.stack([primitives.origin, primitives.origin + axis], axis=1)
-    # A melted surface bulges beyond its primitives; the factor of the squeeze is that of the reach.
-    melts = primitives.group > 0
-    widest = np.where(melts, primitives.reach[:, 0] / primitives.size[:, 0], 1.0)
-    bulge = np.where(melts, SHELL * primitives.blend * widest, 0.0)
-    reaches = primitives.reach + bulge[:, None]
-    depth = ends[..., 2] - reaches
-    ahead = np.asarray((depth > _NEAR).all(axis=1), dtype=np.bool_)
-    depth = np.maximum(depth, _NEAR)
-    slope = ends[..., :2] / np.maximum(ends[..., 2:], _NEAR)
-    # A sphere's outline reaches beyond radius / depth by the obliqueness of its direction.
-    reach = reaches / depth * (1.0 + (slope * slope).sum(axis=-1))
-    low, high = (slope - reach[..., None]).min(axis=1), (slope + reach[..., None]).max(axis=1)
-    view = window[primitives.image]
-    pixels = np.array([size[1], size[0]])
-    first = np.floor((low - view[:, :2]) / view[:, 2:] * pixels / TILE)
-    last = np.floor((high - view[:, :2]) / view[:, 2:] * pixels / TILE)
-    limit = 4.0 * (pixels / TILE + 1)  # a silhouette beyond four images on any side is not followed
-    first, last = np.clip(first, -limit, limit), np.clip(last, -limit, limit)
-    return np.stack([first[:, 0], last[:, 0], first[:, 1], last[:, 1]], axis=1).astype(np.int64), ahead
-
-
-@dataclass(frozen=True, slots=True)
-class _Meetings:
-    """Which tile meets which primitive, in which order.
-
-    Attributes:
-        tiles: (T,) the tiles that have such a primitive, those with the most first.
-        ranks: the first primitive of every tile, the second of the first tiles, which have one, ...
-    """
-
-    tiles: NDArray[np.int64]
-    ranks: list[NDArray[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The cells with anything in them, and the tiles in which their surfaces are met."""
-
-    cell_image: NDArray[np.int64]
-    cell_layer: NDArray[np.int64]
-    cell_x: NDArray[np.int64]
-    cell_y: NDArray[np.int64]
-    tile_cell: NDArray[np.int64]
-    cones: _Meetings
-    boxes: _Meetings
-    melting: _Meetings
-
-
-def _meetings(tile: NDArray[np.int64], item: NDArray[np.int64], tiles: int) -> _Meetings:
-    count = np.bincount(tile, minlength=tiles)
-    order = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
-    position = np.empty(tiles, dtype=np.int64)
-    position[order] = np.arange(len(order))
-    sorted_by_tile = np.argsort(position[tile], kind="stable")
-    first = np.cumsum(count[order]) - count[order]
-    rank = np.arange(len(tile)) - np.repeat(first, count[order])
-    by_rank = sorted_by_tile[np.argsort(rank, kind="stable")]
-    return _Meetings(order, np.split(item[by_rank], np.cumsum(np.bincount(rank))[:-1]) if len(tile) else [])
-
-
-def _plan(primitives: Primitives, layer: NDArray[np.int64], window: Array, size: tuple[int, int]) -> _Plan:
-    span, ahead = _screen_boxes(primitives, window, size)
-    columns, rows = -(-size[1] // TILE), -(-size[0] // TILE)
-    inner = layer > 0  # only the target is followed beyond the border
-    span[inner, :2] = np.clip(span[inner, :2], (0, -1), (columns, columns - 1))
-    span[inner, 2:] = np.clip(span[inner, 2:], (0, -1), (rows, rows - 1))
-    wide, tall = np.maximum(span[:, 1] - span[:, 0] + 1, 0), np.maximum(span[:, 3] - span[:, 2] + 1, 0)
-    count = np.where(ahead, wide * tall, 0)
-    item = np.repeat(np.arange(len(primitives)), count)
-    within = np.arange(len(item)) - np.repeat(np.cumsum(count) - count, count)
-    x, y = span[item, 0] + within % wide[item], span[item, 2] + within // wide[item]
-    reach_x, reach_y = 5 * (columns + 2), 5 * (rows + 2)
-    cell = ((primitives.image[item] * 2 + layer[item]) * (2 * reach_y) + y + reach_y) * (2 * reach_x) + x + reach_x
-    melts = primitives.group > 0
-    surfaces, surface = np.unique(
-        np.where(melts, (primitives.owner + 3) * 64 + primitives.group, 0), return_inverse=True
-    )
-    unique, tile = np.unique(cell * len(surfaces) + surface[item], return_inverse=True)
-    cells, tile_cell = np.unique(unique // max(len(surfaces), 1), return_inverse=True)
-    rest, cell_x = np.divmod(cells, 2 * reach_x)
-    rest, cell_y = np.divmod(rest, 2 * reach_y)
-
-    def meetings(chosen: NDArray[np.bool_]) -> _Meetings:
-        return _meetings(tile[chosen[item]], item[chosen[item]], len(unique))
-
-    boxy = primitives.kind == BOX
-    return _Plan(
-        rest // 2, rest % 2, cell_x - reach_x, cell_y - reach_y, tile_cell,
-        meetings(~boxy & ~melts), meetings(boxy), meetings(melts),
-    )  # fmt: skip
-
-
 def cast(
     primitives: Primitives, layer: NDArray[np.int64], ready: Table, window: Array, size: tuple[int, int]
 ) -> Layers:
@@ -165,95 +66,170 @@ def cast(
     Returns:
         The nearest primitive of each layer; see ``Layers``.
     """
-    device = ready.columns.device
-    plan = _plan(primitives, layer, window, size)
-    count = len(plan.tile_cell)
-    view = window[plan.cell_image]
-    step = np.stack([view[:, 2] / size[1], view[:, 3] / size[0]], axis=1)
-    inside = np.arange(TILE) + 0.5
-    u = view[:, :1] + (plan.cell_x[:, None] * TILE + inside) * step[:, :1]
-    v = view[:, 1:2] + (plan.cell_y[:, None] * TILE + inside) * step[:, 1:]
-    u_rays = torch.from_numpy(u.astype(np.float32)).to(device)
-    v_rays = torch.from_numpy(v.astype(np.float32)).to(device)
-
-    depth = torch.full((count, TILE, TILE), torch.inf, device=device)
-    row = torch.full((count, TILE, TILE), -1, dtype=torch.int32, device=device)
-    normal = torch.zeros((3, count, TILE, TILE), device=device)
-    block = _BLOCK if device.type == "cpu" else 1 << 15
-    for meetings, meet in ((plan.cones, cone_depth), (plan.boxes, box_depth), (plan.melting, None)):
-        for start in range(0, len(meetings.tiles), block):
-            chosen = meetings.tiles[start : start + block]
-            tiles = torch.from_numpy(chosen).to(device)
-            items = [
-                torch.from_numpy(rank[start : start + block]).to(device) for rank in meetings.ranks if len(rank) > start
-            ]
-            cells = torch.from_numpy(plan.tile_cell[chosen]).to(device)
-            across, down = u_rays[cells][:, None, :], v_rays[cells][:, :, None]
-            if meet is None:
-                depth[tiles], row[tiles], normal[:, tiles] = melt(ready, items, across, down)
-                continue
-            best, best_row = depth[tiles], row[tiles]
-            for rank in items:
-                n = len(rank)
-                found = meet(ready.columns[:, rank, None, None], across[:n], down[:n])
-                nearer = found < best[:n]
-                best_row[:n] = torch.where(nearer, rank.to(torch.int32)[:, None, None], best_row[:n])
-                torch.minimum(best[:n], found, out=best[:n])
-            depth[tiles], row[tiles] = best, best_row
-    return _assemble(plan, depth, row, normal, ready, window, size)
+    plan = plan_of(primitives, layer, window, size)
+    return _assemble(plan, _meet_all(plan, _Rays(plan, ready, window, size), ready), ready, window, size)
 
 
-def _merge(plan: _Plan, depth: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, TILE, TILE) nearest depth of the tiles of each cell, and the tile that it comes from."""
-    device, cells = depth.device, len(plan.cell_image)
-    order = np.argsort(plan.tile_cell, kind="stable")
-    ordered = plan.tile_cell[order]
-    start = np.r_[True, ordered[1:] != ordered[:-1]] if len(order) else np.zeros(0, dtype=bool)
-    rank = np.arange(len(order)) - np.maximum.accumulate(np.where(start, np.arange(len(order)), 0))
-    nearest = torch.full((cells, TILE, TILE), torch.inf, device=device)
-    source = torch.zeros((cells, TILE, TILE), dtype=torch.int32, device=device)
-    for k in range(int(rank.max()) + 1 if len(rank) else 0):
-        tile = torch.from_numpy(order[rank == k]).to(device)
-        cell = torch.from_numpy(ordered[rank == k]).to(device)
-        found, best = depth[tile], nearest[cell]
-        source[cell] = torch.where(found < best, tile.to(torch.int32)[:, None, None], source[cell])
-        nearest[cell] = torch.minimum(found, best)
+@dataclass(frozen=True, slots=True)
+class _Tiles:
+    """What was met in T tiles.
+
+    Attributes:
+        depth: (T, 64). row: (T, 64) int32, of the primitive; anything where nothing was met.
+        normal: (3, M, 64) of the melted tiles, which come last.
+    """
+
+    depth: Tensor
+    row: Tensor
+    normal: Tensor
+
+
+class _Rays:
+    """The rays of all places of a plan, and what is met in blocks of tiles."""
+
+    def __init__(self, plan: Plan, ready: Table, window: Array, size: tuple[int, int]) -> None:
+        self.device = ready.columns.device
+        self.block = _BLOCK if self.device.type == "cpu" else 1 << 15
+        view = window[plan.image]
+        inside = np.arange(TILE)[:, None] + 0.5
+        u = view[:, 0] + (plan.x * TILE + inside) * (view[:, 2] / size[1])
+        v = view[:, 1] + (plan.y * TILE + inside) * (view[:, 3] / size[0])
+        self._u, self._v = (torch.from_numpy(slope.astype(np.float32)).to(self.device) for slope in (u, v))
+
+    def blocks(
+        self, meetings: Meetings, places: NDArray[np.int64]
+    ) -> Iterator[tuple[slice, list[Tensor], Tensor, Tensor]]:
+        """Some tiles at a time: which, their primitives rank by rank, and the slopes of their rays.
+
+        Args:
+            meetings: of n tiles.
+            places: (n,) of each tile.
+        """
+        for start in range(0, len(places), self.block):
+            stop = min(start + self.block, len(places))
+            at = torch.from_numpy(places[start:stop]).to(self.device)
+            across, down = self._u.index_select(1, at)[None, :, :], self._v.index_select(1, at)[:, None, :]
+            yield slice(start, stop), _on(meetings.block(start, stop), self.device), across, down
+
+    def found(
+        self, meet: _Meet, columns: Tensor, ranks: list[Tensor], u: Tensor, v: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each rank its n primitives, and the depths (TILE, TILE, n) at which the first n tiles meet them.
+
+        As many of the short last ranks as fit go through the arithmetic together.
+        """
+        while ranks:
+            sizes = np.cumsum([len(items) for items in ranks])
+            some = max(1, int(np.searchsorted(sizes, self.block, side="right")))
+            together, ranks = ranks[:some], ranks[some:]
+            pieces = [len(items) for items in together]
+            across, down = (
+                a if pieces == [a.shape[-1]] else torch.cat([a[..., :n] for n in pieces], dim=-1) for a in (u, v)
+            )
+            met = meet(columns.index_select(1, torch.cat(together)), across, down)
+            yield from zip(together, torch.split(met, pieces, dim=-1), strict=True)
+
+
+def _meet_all(plan: Plan, rays: _Rays, ready: Table) -> _Tiles:
+    """Sends the rays through all tiles."""
+    device = rays.device
+    depth = torch.empty((len(plan.place), _PIXELS), device=device)
+    row = torch.empty(depth.shape, dtype=torch.int32, device=device)
+    first = 0
+    for meetings, meet in ((plan.cones, cone_depth), (plan.boxes, box_depth)):
+        last = first + len(meetings.tiles)
+        for at, ranks, u, v in rays.blocks(meetings, plan.place[first:last]):
+            best = torch.full((TILE, TILE, u.shape[-1]), torch.inf, device=device)
+            best_row = torch.empty(best.shape, dtype=torch.int32, device=device)
+            for items, found in rays.found(meet, ready.columns, ranks, u, v):
+                nearest, rows = best[..., : len(items)], best_row[..., : len(items)]
+                replace_where_negative(rows, items.int(), found - nearest)
+                torch.minimum(nearest, found, out=nearest)
+            _store(depth[first:last], best, at)
+            _store(row[first:last], best_row, at)
+        first = last
+
+    start = torch.empty((len(plan.shells.tiles), _PIXELS), device=device)
+    for at, ranks, u, v in rays.blocks(plan.shells, plan.shell_place):
+        best = torch.full((TILE, TILE, u.shape[-1]), torch.inf, device=device)
+        for items, found in rays.found(cone_depth, ready.shell, ranks, u, v):
+            torch.minimum(best[..., : len(items)], found, out=best[..., : len(items)])
+        _store(start, best, at)
+    normal = torch.empty((3, *start.shape), device=device)
+    for at, ranks, u, v in rays.blocks(plan.melting, plan.place[first:]):
+        begun = start.index_select(0, torch.from_numpy(plan.shell_of[at]).to(device))
+        melted = melt(ready, ranks, u, v, begun.t().contiguous().reshape(TILE, TILE, -1))
+        _store(depth[first:], melted[0], at)
+        _store(row[first:], melted[1], at)
+        for axis in range(3):
+            _store(normal[axis], melted[2][axis], at)
+    return _Tiles(depth, row, normal)
+
+
+def _on(ranks: Sequence[NDArray[np.int64]], device: torch.device) -> list[Tensor]:
+    return [torch.from_numpy(items).to(device) for items in ranks]
+
+
+def _store(into: Tensor, values: Tensor, at: slice) -> None:
+    """Copies (TILE, TILE, n) to n rows."""
+    into[at] = values.reshape(_PIXELS, -1).t()
+
+
+def _merge(plan: Plan, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """(C, 64) nearest depth of the tiles of each place, and the tile that it comes from."""
+    shape = (len(plan.image), _PIXELS)
+    nearest = torch.full(shape, torch.inf, device=depth.device)
+    source = torch.zeros(shape, dtype=torch.int32, device=depth.device)
+    for tile in _on(plan.merged.block(0, len(nearest)), depth.device):
+        found, best, origin = depth.index_select(0, tile), nearest[: len(tile)], source[: len(tile)]
+        replace_where_negative(origin, tile.int()[:, None], found - best)
+        torch.minimum(found, best, out=best)
     return nearest, source
 
 
-def _assemble(
-    plan: _Plan, depth: Tensor, row: Tensor, normal: Tensor, ready: Table, window: Array, size: tuple[int, int]
-) -> Layers:
+def _assemble(plan: Plan, tiles: _Tiles, ready: Table, window: Array, size: tuple[int, int]) -> Layers:
     """Tiles to images; what lies beyond the border is only counted."""
-    device, images = depth.device, len(window)
+    device, images = ready.columns.device, len(window)
     columns, rows = -(-size[1] // TILE), -(-size[0] // TILE)
-    cell_x, cell_y = torch.from_numpy(plan.cell_x).to(device), torch.from_numpy(plan.cell_y).to(device)
-    cell_image, cell_layer = torch.from_numpy(plan.cell_image).to(device), torch.from_numpy(plan.cell_layer).to(device)
-    nearest, source = _merge(plan, depth)
+    nearest, source = _merge(plan, tiles.depth)
     # Where each pixel's values lie among those of all tiles; one place more, for nothing, comes last.
-    pixel = torch.arange(TILE * TILE, dtype=torch.int32, device=device).reshape(TILE, TILE)
-    place = torch.where(torch.isfinite(nearest), source * (TILE * TILE) + pixel, row.numel())
-    rows_of = torch.cat([row.reshape(-1), row.new_full((1,), -1)])
+    pixel = torch.arange(_PIXELS, dtype=torch.int32, device=device)
+    nothing = tiles.row.numel()
+    place = torch.where(nearest < torch.inf, source * _PIXELS + pixel, nothing)
+    rows_of = torch.cat([tiles.row.reshape(-1), tiles.row.new_full((1,), -1)])
 
-    # Pixels of the target beyond the border: whole cells outside, and the parts of the last cells that the image cuts.
-    steps = torch.arange(TILE, device=device)
-    x, y = cell_x[:, None] * TILE + steps, cell_y[:, None] * TILE + steps
+    # Pixels of the target beyond the border: whole tiles outside, and the parts of the last tiles that the image cuts.
+    over = (plan.x < 0) | ((plan.x + 1) * TILE > size[1]) | (plan.y < 0) | ((plan.y + 1) * TILE > size[0])
+    edge = np.flatnonzero(over & (plan.layer == 0))
+    steps = np.arange(TILE)
+    x, y = plan.x[edge, None] * TILE + steps, plan.y[edge, None] * TILE + steps
     beyond = ((x < 0) | (x >= size[1]))[:, None, :] | ((y < 0) | (y >= size[0]))[:, :, None]
-    counted = beyond & torch.isfinite(nearest) & (cell_layer == 0)[:, None, None]
-    where = counted.nonzero(as_tuple=True)
-    label = ready.label[rows_of[place[where].long()].long()]
-    outside = torch.bincount(cell_image[where[0]] * 8 + label, minlength=images * 8).reshape(images, 8)
+    met = place[torch.from_numpy(edge).to(device)]
+    image = torch.from_numpy(np.repeat(plan.image[edge], _PIXELS)).to(device).reshape(met.shape)
+    counted = torch.from_numpy(beyond.reshape(-1, _PIXELS)).to(device) & (met < nothing)
+    label = ready.label[rows_of[met[counted].long()].long()]
+    outside = torch.bincount(image[counted] * 8 + label, minlength=images * 8).reshape(images, 8)
 
-    kept = ((cell_x >= 0) & (cell_x < columns) & (cell_y >= 0) & (cell_y < rows)).nonzero()[:, 0]
-    slot = ((cell_layer[kept] * images + cell_image[kept]) * rows + cell_y[kept]) * columns + cell_x[kept]
+    kept = np.flatnonzero((plan.x >= 0) & (plan.x < columns) & (plan.y >= 0) & (plan.y < rows))
+    slot = ((plan.layer[kept] * images + plan.image[kept]) * rows + plan.y[kept]) * columns + plan.x[kept]
+    at, to = torch.from_numpy(kept).to(device), torch.from_numpy(slot).to(device)
 
     def picture(values: Tensor, fill: float) -> Tensor:
-        flat = torch.full((2 * images * rows * columns, TILE, TILE), fill, dtype=values.dtype, device=device)
-        flat[slot] = values[kept]
+        flat = torch.full((2 * images * rows * columns, _PIXELS), fill, dtype=values.dtype, device=device)
+        flat[to] = values.index_select(0, at)
         whole = flat.reshape(2, images, rows, columns, TILE, TILE).transpose(3, 4)
         return whole.reshape(2, images, rows * TILE, columns * TILE)[:, :, : size[0], : size[1]]
 
-    depths, places = picture(nearest, torch.inf), picture(place, row.numel())
-    front = torch.where(depths[0] < depths[1], places[0], places[1]).long()
-    normals = torch.cat([normal.reshape(3, -1), normal.new_zeros((3, 1))], dim=1)
-    return Layers(depths, rows_of[places.long()], normals[:, front], outside, window)
+    depths, places = picture(nearest, torch.inf), picture(place, nothing)
+    front = torch.where(depths[0] < depths[1], places[0], places[1])
+    # Only melted tiles come with normals, and lie behind the others.
+    none = tiles.normal.new_zeros((3, 1))
+    normals = torch.cat([none, tiles.normal.reshape(3, -1), none], dim=1)
+    front = (front - (nothing - tiles.normal[0].numel() - 1)).clamp_min_(0).reshape(-1)
+    return Layers(
+        depth=depths,
+        row=rows_of.index_select(0, places.reshape(-1)).reshape(places.shape),
+        normal=normals.index_select(1, front).reshape(3, *places.shape[1:]),
+        outside=outside,
+        window=window,
+    )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from occlureid.synthetic.body import PART_NAMES
 from occlureid.synthetic.cast import Layers, Table
+from occlureid.synthetic.picked import picked
 from occlureid.synthetic.primitives import MATERIAL_COLUMNS, Array, Primitives
 from occlureid.types import KEYPOINT_NAMES
 
@@ -59,40 +60,49 @@ def truth(layers: Layers, ready: Table) -> Truth:
     images = layers.depth.shape[1]
     there = layers.row[0] >= 0
     shown = there & (layers.depth[0] < layers.depth[1])
-    labels = torch.where(there, ready.label[layers.row[0].clamp_min(0).long()], 0) if len(ready.label) else there.long()
     kinds = len(PART_NAMES)
+    # Row -1 is nobody and nothing.
+    of_row = torch.cat([ready.label.new_zeros(1), ready.label])
+    labels = of_row.index_select(0, layers.row[0].reshape(-1) + 1).reshape(there.shape)
     offset = torch.arange(images, device=labels.device)[:, None, None] * kinds
+    numbers = (labels + offset).reshape(-1)
 
-    def count(mask: Tensor) -> NDArray[np.int64]:
-        found = torch.bincount((labels + offset)[mask], minlength=images * kinds)
+    def count(pixels: Tensor) -> NDArray[np.int64]:
+        found = torch.bincount(numbers.index_select(0, pixels), minlength=images * kinds)
         return np.asarray(found.reshape(images, kinds).cpu().numpy(), dtype=np.int64)
 
-    whole = count(there) + layers.outside.cpu().numpy()
-    visible = count(shown)
+    seen = picked(shown)
+    whole = count(picked(there)) + layers.outside.cpu().numpy()
+    visible = count(seen)
     total = np.maximum(whole[:, 1:].sum(axis=1), 1)
     fractions = np.where(whole[:, 1:] > 0, visible[:, 1:] / np.maximum(whole[:, 1:], 1), np.nan)
-    parts = torch.where(shown, labels, 0).to(torch.uint8).cpu().numpy()
-    lip = torch.zeros_like(labels, dtype=torch.uint8)
-    lip[shown] = _lip(layers, ready, shown).to(torch.uint8)
-    nearest = torch.where(
-        shown, layers.row[0], torch.where(layers.depth[1] < layers.depth[0], layers.row[1], -1)
-    ).long()
-    # What somebody carries has no part, and is nobody; so is row -1.
-    owner = torch.cat([torch.where(ready.label > 0, ready.owner, -1), ready.owner.new_full((1,), -1)])[nearest]
-    people = (owner + 1).clamp_min(0).to(torch.uint8).cpu().numpy()
-    return Truth(parts, lip.cpu().numpy(), people, visible[:, 1:].sum(axis=1) / total, fractions)
+    parts, lip = (torch.zeros(there.shape, dtype=torch.uint8, device=labels.device) for _ in range(2))
+    parts.view(-1).scatter_(0, seen, labels.reshape(-1).index_select(0, seen).to(torch.uint8))
+    lip.view(-1).scatter_(0, seen, _lip(layers, ready, seen).to(torch.uint8))
+    nearest = torch.where(layers.depth[1] < layers.depth[0], layers.row[1], torch.where(shown, layers.row[0], -1))
+    # What somebody carries has no part, and is nobody.
+    person = torch.where(ready.label > 0, ready.owner + 1, 0).clamp_min(0).to(torch.uint8)
+    person = torch.cat([person.new_zeros(1), person])
+    people = person.index_select(0, nearest.reshape(-1) + 1).reshape(there.shape)
+    return Truth(
+        parts.cpu().numpy(), lip.cpu().numpy(), people.cpu().numpy(), visible[:, 1:].sum(axis=1) / total, fractions
+    )
 
 
-def _lip(layers: Layers, ready: Table, shown: Tensor) -> Tensor:
-    """(M,) LIP-20 label of each shown pixel of layer 0, told apart along its primitive by the material's cut."""
-    height, width = shown.shape[1:]
-    image, down, right = shown.nonzero(as_tuple=True)
-    depth, row = layers.depth[0][shown], layers.row[0][shown].long()
-    left, top, wide, tall = torch.from_numpy(layers.window.astype(np.float32).T.copy()).to(depth.device)[:, image]
+def _lip(layers: Layers, ready: Table, seen: Tensor) -> Tensor:
+    """(M,) LIP-20 label of the pixels ``seen`` of layer 0, told apart along its primitive by the material's cut."""
+    height, width = layers.depth.shape[2:]
+    line, right = seen // width, seen % width
+    down, image = line % height, line // height
+    depth = layers.depth[0].reshape(-1).index_select(0, seen)
+    row = layers.row[0].reshape(-1).index_select(0, seen)
+    windows = torch.from_numpy(layers.window.astype(np.float32).T.copy()).to(depth.device)
+    left, top, wide, tall = windows.index_select(1, image)
     u, v = left + (right + 0.5) * (wide / width), top + (down + 0.5) * (tall / height)
-    m0, m1, m2 = (ready.columns[k, row] for k in range(3, 6))
-    along = depth * (m0 * u + m1 * v + m2) - ready.columns[10, row]
-    return torch.where(along > ready.material[_CUT, row], ready.lip_beyond[row], ready.lip[row])
+    m0, m1, m2 = ready.columns[3:6].index_select(1, row)
+    along = depth * (m0 * u + m1 * v + m2) - ready.columns[10].index_select(0, row)
+    beyond = along > ready.material[_CUT].index_select(0, row)
+    return torch.where(beyond, ready.lip_beyond.index_select(0, row), ready.lip.index_select(0, row))
 
 
 def pixels_of(points: Array, window: Array, size: tuple[int, int]) -> Array:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from occlureid.synthetic.materials import MATERIAL_COLUMNS
+from occlureid.synthetic.picked import picked
 
 __all__ = ["surface"]
 
@@ -24,12 +25,13 @@ class _Rows:
         self._table, self._item = table, item
 
     def __call__(self, name: str) -> Tensor:
-        return self._table[_COLUMN[name]][self._item]
+        return self._table[_COLUMN[name]].index_select(0, self._item)
 
     def triple(self, prefix: str) -> _Triple:
         """The red, green and blue of a colour."""
         start = _COLUMN[f"{prefix}red"]
-        return self._table[start][self._item], self._table[start + 1][self._item], self._table[start + 2][self._item]
+        red, green, blue = self._table[start : start + 3].index_select(1, self._item)
+        return red, green, blue
 
     def plane(self, prefix: str, last: str, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """A linear function of the local coordinates."""
@@ -37,7 +39,7 @@ class _Rows:
 
     def only(self, where: Tensor) -> _Rows:
         """The same of some points."""
-        return _Rows(self._table, self._item[where])
+        return _Rows(self._table, self._item.index_select(0, where))
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -140,20 +142,20 @@ def surface(
     bright, bump = _folds(rows, deep, x, y, z)
     colour = rows.triple("")
 
-    where = (rows("figured") > 0).nonzero()[:, 0]
+    where = picked(rows("figured") > 0)
     if len(where):
         few = rows.only(where)
-        at = (x[where], y[where], z[where])
-        share, change = _figure(few, *at, footprint[where])
+        at = (x.index_select(0, where), y.index_select(0, where), z.index_select(0, where))
+        share, change = _figure(few, *at, footprint.index_select(0, where))
         mixed = _blend(few.triple(""), few.triple("second_"), share)
         for channel in range(3):
-            colour[channel][where] = mixed[channel]
-        bright[where] += change
+            colour[channel].scatter_(0, where, mixed[channel])
+        bright.scatter_add_(0, where, change)
         _, rise = _smooth(few.plane("wave", "wave_phase", *at))
         rise = 0.33 * rise * few("relief")
-        rise = torch.where(beyond[where], 0.0, rise / _steepness(few).clamp_min(1e-6))
+        rise = torch.where(beyond.index_select(0, where), 0.0, rise / _steepness(few).clamp_min(1e-6))
         for axis, name in enumerate(("wave_x", "wave_y", "wave_z")):
-            bump[axis][where] -= rise * few(name)
+            bump[axis].scatter_(0, where, bump[axis].index_select(0, where) - rise * few(name))
 
     colour = _dress(rows, colour, x, y, z)
     colour = _where(beyond, rows.triple("beyond_"), colour)
@@ -162,32 +164,32 @@ def surface(
 
 def _dress(rows: _Rows, colour: _Triple, x: Tensor, y: Tensor, z: Tensor) -> _Triple:
     """Draws trims, panels, prints and straps over the cloth, in place."""
-    where = (rows("trimmed") > 0).nonzero()[:, 0]
+    where = picked(rows("trimmed") > 0)
     if len(where):
         few = rows.only(where)
-        inside = few("trim_y") * y[where] + few("trim_z") * z[where] > few("trim_at")
-        _paint(colour, where[inside], few.only(inside).triple("trim_"))
-    where = (rows("dressed") > 0).nonzero()[:, 0]
+        high, ahead = y.index_select(0, where), z.index_select(0, where)
+        _paint(colour, where, few, few("trim_y") * high + few("trim_z") * ahead > few("trim_at"), "trim_")
+    where = picked(rows("dressed") > 0)
     if len(where):
         few = rows.only(where)
-        at = (x[where], y[where], z[where])
+        at = (x.index_select(0, where), y.index_select(0, where), z.index_select(0, where))
         across, up = few.plane("across", "across_at", *at), few.plane("up", "up_at", *at)
         ahead = at[2] > 0
         for name, side, sign in (("front", ahead, 1.0), ("back", ~ahead, -1.0)):
-            inside = side & _printed(few, name, across * sign, up)
-            _paint(colour, where[inside], few.only(inside).triple(f"{name}_"))
-        wide = few("panel")
-        inside = ahead & (across.abs() < wide)
-        _paint(colour, where[inside], few.only(inside).triple("panel_"))
+            _paint(colour, where, few, side & _printed(few, name, across * sign, up), f"{name}_")
+        _paint(colour, where, few, ahead & (across.abs() < few("panel")), "panel_")
         middle = few("strap_at") + few("strap_slope") * (up - 1.0)
         inside = ((across - middle).abs() < few("strap_half")) & (up > few("strap_end"))
-        _paint(colour, where[inside], few.only(inside).triple("strap_"))
+        _paint(colour, where, few, inside, "strap_")
     return colour
 
 
-def _paint(colour: _Triple, where: Tensor, paint: _Triple) -> None:
-    for channel in range(3):
-        colour[channel][where] = paint[channel]
+def _paint(colour: _Triple, where: Tensor, rows: _Rows, inside: Tensor, name: str) -> None:
+    """Lays the colour ``name`` of some points, which are at ``where``, over those that are inside."""
+    few = picked(inside)
+    at = where.index_select(0, few)
+    for channel, paint in zip(colour, rows.only(few).triple(name), strict=True):
+        channel.scatter_(0, at, paint)
 
 
 def _printed(rows: _Rows, name: str, across: Tensor, up: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ Colour = Sequence[float] | Array
 
 CONE, OPEN_CONE, BOX = 0, 1, 2
 
+
 def dot3(a: Array, b: Array) -> Array:
     """The scalar product over a last axis of 3, in an order of additions that never depends on the batch."""
     return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2])

@@ -135,8 +135,12 @@ def _pattern(leaves: Tensor, x: Tensor, z: Tensor) -> Tensor:
     share = [c - f for c, f in zip(cell, first, strict=True)]
     column, row = (f.long() for f in first)
     right, below = (column + 1) % _LEAVES, (row + 1) % _LEAVES
-    above = leaves[row, column] * (1.0 - share[0]) + leaves[row, right] * share[0]
-    under = leaves[below, column] * (1.0 - share[0]) + leaves[below, right] * share[0]
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        return leaves.reshape(-1).index_select(0, (row * _LEAVES + column).reshape(-1)).reshape(row.shape)
+
+    above = at(row, column) * (1.0 - share[0]) + at(row, right) * share[0]
+    under = at(below, column) * (1.0 - share[0]) + at(below, right) * share[0]
     return above * (1.0 - share[1]) + under * share[1]
 
 
@@ -161,7 +165,7 @@ def _through_map(x: Tensor, y: Tensor, z: Tensor, found: _Map, soft: Tensor) -> 
     def nearest(right: Tensor, down: Tensor) -> Tensor:
         inside = (right >= 0) & (right < _CELLS) & (down >= 0) & (down < _CELLS)
         index = image + down.long().clamp(0, _CELLS - 1) * _CELLS + right.long().clamp(0, _CELLS - 1)
-        return torch.where(inside, flat[index], torch.inf)
+        return torch.where(inside, flat.index_select(0, index.reshape(-1)).reshape(index.shape), torch.inf)
 
     first = nearest(column, row)
     # The farther what shades a point, the wider the rim of its shadow.

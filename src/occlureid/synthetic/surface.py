@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from occlureid.synthetic.rays import Table, cone_depth
+from occlureid.synthetic.picked import picked
+from occlureid.synthetic.rays import Table, cone_depth, replace_where_negative
 
 __all__ = ["melt"]
 
@@ -38,50 +39,59 @@ class _Near(NamedTuple):
     offset: tuple[Tensor, Tensor, Tensor]
     direction: tuple[Tensor, Tensor, Tensor]
 
+    def part(self, at: slice) -> _Near:
+        """The same of some of the points (M,)."""
+        x, y, z = (values[at] for values in self.offset)
+        dx, dy, dz = (values[at] for values in self.direction)
+        return _Near(self.weight[at], self.power[at], self.pull[at], (x, y, z), (dx, dy, dz))
+
 
 def _near(columns: Tensor, inverse: Tensor, u: Tensor, v: Tensor, depth: Tensor) -> _Near:
     m00, m01, m02, m10, m11, m12, m20, m21, m22, k0, k1, k2 = columns[:12]
     dx, dy, dz = m00 * u + (m01 * v + m02), m10 * u + (m11 * v + m12), m20 * u + (m21 * v + m22)
-    x, y, z = depth * dx - k0, depth * dy - k1, depth * dz - k2
-    across = x * x + z * z
+    x, y, z = (depth * dx).sub_(k0), (depth * dy).sub_(k1), (depth * dz).sub_(k2)
+    across = (x * x).add_(z * z)
     # The nearest sphere of the round cone has its centre where the perpendicular of the slanted side meets the axis.
-    axis = torch.minimum((y - columns[18] * across.sqrt()).clamp_min(0.0), columns[15])
-    y = y - axis
-    away = (across + y * y).sqrt().clamp_min(1e-6)
-    weight = (1.0 - (away - columns[13] + columns[16] * axis) * inverse).clamp_min(0.0)
+    axis = across.sqrt().mul_(columns[18]).neg_().add_(y).clamp_min_(0.0)
+    torch.minimum(axis, columns[15], out=axis)
+    y.sub_(axis)
+    away = across.add_(y * y).sqrt_().clamp_min_(1e-6)
+    weight = (1.0 - (away - columns[13]).add_(axis.mul_(columns[16])).mul_(inverse)).clamp_min_(0.0)
     square = weight * weight
-    return _Near(weight, square * square, square * weight * inverse / away, (x, y, z), (dx, dy, dz))
+    pull = (square * weight).mul_(inverse).div_(away)
+    return _Near(weight, square.mul_(square), pull, (x, y, z), (dx, dy, dz))
 
 
-def melt(ready: Table, ranks: list[Tensor], u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def melt(ready: Table, ranks: list[Tensor], u: Tensor, v: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The smooth surfaces of tiles.
 
     Args:
         ready: the primitives.
         ranks: the first primitive of every tile, (n,); the second of the first tiles, which have one; and so on.
-        u: (n, 1, T) slopes of the rays to the right.
-        v: (n, T, 1) slopes downwards.
+        u: (1, T, n) slopes of the rays to the right.
+        v: (T, 1, n) slopes downwards.
+        start: (T, T, n) depth at which the rays meet the first of the grown primitives (``Table.shell``), inf for none.
 
     Returns:
-        Depth (n, T, T), inf where a ray misses; the nearest primitive (n, T, T) int32, -1 where a ray misses; and the
-        normal (3, n, T, T) in the camera frame, of any length, 0 where a ray misses.
+        Depth (T, T, n), inf where a ray misses; the nearest primitive (T, T, n) int32, any where a ray misses; and the
+        normal (3, T, T, n) in the camera frame, of any length.
     """
-    start = torch.full((len(u), v.shape[1], u.shape[2]), torch.inf, device=u.device)
-    for items in ranks:
-        n = len(items)
-        found = cone_depth(ready.shell[:, items, None, None], u[:n], v[:n])
-        torch.minimum(start[:n], found, out=start[:n])
-    reached = torch.isfinite(start)
+    reached = start < torch.inf
     start = torch.where(reached, start, 1.0)
-
     total, slope = torch.zeros_like(start), torch.zeros_like(start)
     for items in ranks:
         n = len(items)
-        near = _near(ready.columns[:, items, None, None], ready.inverse[items, None, None], u[:n], v[:n], start[:n])
-        total[:n] += near.power
+        near = _near(
+            ready.columns.index_select(1, items),
+            ready.inverse.index_select(0, items),
+            u[..., :n],
+            v[..., :n],
+            start[..., :n],
+        )
+        total[..., :n] += near.power
         (x, y, z), (dx, dy, dz) = near.offset, near.direction
-        slope[:n] += near.pull * (x * dx + y * dy + z * dz)
-    root = total.sqrt().sqrt().clamp_min(1e-2)
+        slope[..., :n] += x.mul_(dx).add_(y.mul_(dy)).add_(z.mul_(dz)).mul_(near.pull)
+    root = _fourth_root(total)
     field, slope = 1.0 - root, slope / (root * root * root)
     step = (-field / slope.clamp_max(-1e-3)).clamp(-_FARTHEST_STEP, _FARTHEST_STEP)
     point = start + step
@@ -89,10 +99,10 @@ def melt(ready: Table, ranks: list[Tensor], u: Tensor, v: Tensor) -> tuple[Tenso
     smooth = _Smooth(ready, point)
     for items in ranks:
         n = len(items)
-        smooth.add(items, slice(0, n), u[:n], v[:n])
+        smooth.add(items, u[..., :n], v[..., :n])
     field_there, slope_there = smooth.field(u, v)
     # A parabola through both slopes and the last value: its least value says whether the ray goes through.
-    bend = (slope_there - slope) / torch.where(step.abs() < 1e-5, torch.full_like(step, 1e-5), step)
+    bend = (slope_there - slope) / torch.where(step.abs() < 1e-5, 1e-5, step)
     square = slope_there * slope_there - 2.0 * bend * field_there
     depth_of_root = square.clamp_min(0.0).sqrt()
     entering = 2.0 * field_there / (depth_of_root - slope_there).clamp_min(1e-6)
@@ -101,10 +111,13 @@ def melt(ready: Table, ranks: list[Tensor], u: Tensor, v: Tensor) -> tuple[Tenso
     hit = reached & (further.abs() <= _FARTHEST_ROOT)
     hit &= (field_there <= 0) | ((square >= 0) & ((slope_there < 0) | (bend > 0)))
     depth = torch.where(hit, point + further, torch.inf)
-    row = torch.where(hit, smooth.row, -1)
-    normal = torch.where(hit, smooth.normal, 0.0)
-    _second_look(ready, ranks, u, v, reached & ~hit, depth, row, normal)
-    return depth, row, normal
+    _second_look(ready, ranks, u, v, reached & ~hit, depth, smooth.row, smooth.normal)
+    return depth, smooth.row, smooth.normal
+
+
+def _fourth_root(total: Tensor) -> Tensor:
+    """At least 0.01. A root of 0 takes many times as long as any other, so nothing is left at 0."""
+    return total.clamp_min(1e-12).sqrt_().sqrt_().clamp_min_(1e-2)
 
 
 class _Smooth:
@@ -118,22 +131,27 @@ class _Smooth:
         self.row = torch.full(point.shape, -1, dtype=torch.int32, device=point.device)
         self.normal = torch.zeros((3, *point.shape), device=point.device)
 
-    def add(self, items: Tensor, at: slice | Tensor, u: Tensor, v: Tensor) -> None:
-        """Counts one primitive for each of some rays: a slice of tiles, or the rows of single rays."""
-        spread = (None,) * (self.point.ndim - 1)
-        columns = self.ready.columns[(slice(None), items, *spread)]
-        near = _near(columns, self.ready.inverse[(items, *spread)], u, v, self.point[at])
-        self.total[at] += near.power
+    def add(self, items: Tensor, u: Tensor, v: Tensor) -> None:
+        """Counts one primitive for each of the first (along the last axis) of the rays."""
+        columns, n = self.ready.columns.index_select(1, items), len(items)
+        self.count(items, columns, _near(columns, self.ready.inverse.index_select(0, items), u, v, self.point[..., :n]))
+
+    def count(self, items: Tensor, columns: Tensor, near: _Near) -> None:
+        """Counts what is found near one primitive of each of the first rays."""
+        n = len(items)
+        self.total[..., :n] += near.power
         x, y, z = near.offset
         for k in range(3):
-            self.normal[k, at] += near.pull * (columns[k] * x + columns[3 + k] * y + columns[6 + k] * z)
-        nearer = near.weight > self.most[at]
-        self.row[at] = torch.where(nearer, items.to(torch.int32)[(slice(None), *spread)], self.row[at])
-        self.most[at] = torch.maximum(near.weight, self.most[at])
+            self.normal[k, ..., :n] += (
+                (columns[k] * x).add_(columns[3 + k] * y).add_(columns[6 + k] * z).mul_(near.pull)
+            )
+        most, row = self.most[..., :n], self.row[..., :n]
+        replace_where_negative(row, items.int(), most - near.weight)
+        torch.maximum(near.weight, most, out=most)
 
     def field(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """F, and how it changes with the depth."""
-        root = self.total.sqrt().sqrt().clamp_min(1e-2)
+        root = _fourth_root(self.total)
         slope = self.normal[0] * u + self.normal[1] * v + self.normal[2]
         return 1.0 - root, slope / (root * root * root)
 
@@ -142,21 +160,42 @@ def _second_look(
     ready: Table, ranks: list[Tensor], u: Tensor, v: Tensor, lost: Tensor, depth: Tensor, row: Tensor, normal: Tensor
 ) -> None:
     """Rays that passed by the nearest grown primitive may meet the surface farther on; fills in what they meet."""
-    tile, down, right = lost.nonzero(as_tuple=True)
-    across, height = u[tile, 0, right], v[tile, down, 0]
+    side, tiles = lost.shape[0], lost.shape[-1]
+    ray = picked(lost.reshape(-1, tiles).t().contiguous())  # tile by tile: the first tiles have the most primitives
+    tile, pixel = ray // (side * side), ray % (side * side)
+    across, height = u[0, pixel % side, tile], v[pixel // side, 0, tile]
+    # The ranks of so few rays go through the arithmetic together.
+    counts, items = _of_rays(ranks, tile)
+    found = cone_depth(ready.columns.index_select(1, items), _first(across, counts), _first(height, counts))
     plain = torch.full_like(across, torch.inf)
-    for items in ranks:
-        at = (tile < len(items)).nonzero()[:, 0]
-        found = cone_depth(ready.columns[:, items[tile[at]]], across[at], height[at])
-        plain[at] = torch.minimum(plain[at], found)
-    kept = torch.isfinite(plain)
-    tile, down, right, plain, across, height = (a[kept] for a in (tile, down, right, plain, across, height))
-    smooth = _Smooth(ready, plain)
-    for items in ranks:
-        at = (tile < len(items)).nonzero()[:, 0]
-        smooth.add(items[tile[at]], at, across[at], height[at])
+    for n, one in zip(counts, torch.split(found, counts), strict=True):
+        torch.minimum(plain[:n], one, out=plain[:n])
+    kept = picked(plain < torch.inf)
+    tile, pixel, plain, across, height = (a.index_select(0, kept) for a in (tile, pixel, plain, across, height))
+    counts, items = _of_rays(ranks, tile)
+    columns = ready.columns.index_select(1, items)
+    near = _near(
+        columns, ready.inverse.index_select(0, items),
+        _first(across, counts), _first(height, counts), _first(plain, counts),
+    )  # fmt: skip
+    smooth, start = _Smooth(ready, plain), 0
+    for n in counts:
+        at = slice(start, start + n)
+        smooth.count(items[at], columns[:, at], near.part(at))
+        start += n
     field, slope = smooth.field(across, height)
     outward = (-field / slope.clamp_max(-1e-3)).clamp(-_FARTHEST_ROOT, 0.0)
-    depth[tile, down, right] = plain + outward
-    row[tile, down, right] = smooth.row
-    normal[:, tile, down, right] = smooth.normal
+    depth[pixel // side, pixel % side, tile] = plain + outward
+    row[pixel // side, pixel % side, tile] = smooth.row
+    normal[:, pixel // side, pixel % side, tile] = smooth.normal
+
+
+def _of_rays(ranks: list[Tensor], tile: Tensor) -> tuple[list[int], Tensor]:
+    """How many rays, sorted by tile, have a first, a second, ... primitive, and those primitives one after the other."""
+    counts = [int((tile < len(items)).sum()) for items in ranks]
+    return counts, torch.cat([items.index_select(0, tile[:n]) for items, n in zip(ranks, counts, strict=True)])
+
+
+def _first(values: Tensor, counts: list[int]) -> Tensor:
+    """The first values, as many as each count says, one after the other."""
+    return torch.cat([values[:n] for n in counts])
