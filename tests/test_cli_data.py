@@ -10,6 +10,7 @@ from PIL import Image
 from occlureid.cli import main
 from occlureid.cues import CueCache, PartFolder, PoseFolder
 from occlureid.data import open_dataset
+from tests.layout_trees import OCCLUDED_REID, lay
 from tests.test_build_occluded_duke import duke, lists  # noqa: F401 (fixtures)
 from tests.test_cues_providers import parsing_model, pose_model  # noqa: F401 (fixtures)
 
@@ -84,7 +85,16 @@ def test_cues_from_a_model_through_a_cache(
     summary = json.loads(capsys.readouterr().out)
     assert summary["reused"] == summary["images"] > 0
 
-    parsing = ["cues", "parsing", str(images), "--provider", "segformer", "--model", str(parsing_model), "--probabilities"]
+    parsing = [
+        "cues",
+        "parsing",
+        str(images),
+        "--provider",
+        "segformer",
+        "--model",
+        str(parsing_model),
+        "--probabilities",
+    ]
     assert main([*parsing, "--cache", str(cache)]) == 0
     assert "area" in capsys.readouterr().out
     assert PartFolder(images / "parts", images).has(samples[0])
@@ -113,6 +123,20 @@ def test_exact_degraded_and_imported_cues(
     assert PartFolder(out / "lip" / "parts", rendered_world, grouping="labels").has(sample)
     assert main([*lip, "--out", str(out / "lip2")]) == 2
     assert "needs --labels" in capsys.readouterr().err
+
+
+def test_a_set_without_training_images_takes_those_of_another(
+    rendered_world: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = lay(tmp_path / "occluded_reid", OCCLUDED_REID, pictures)
+    small = ["initial_weights=none", "model.backbone=resnet10t", "model.size=[64,32]", "train.epochs=1"]
+    small += ["train.workers=0", "train.accelerator=cpu", "train.batch_size=4", "train.instances=2"]
+    settings = [word for one in small for word in ("--set", one)]
+    command = ["train", str(target), "--layout", "occluded-reid", "--method", "baseline", *settings]
+    assert main([*command, "--out", str(tmp_path / "none")]) == 3
+    assert "has no training images" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "run"), "--also", str(rendered_world)]) == 0
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 
 WRONG = [

@@ -14,6 +14,7 @@ from PIL import Image
 
 from occlureid.data.truth import read_truth
 from occlureid.errors import DataError, ShapeError
+from occlureid.staging import remove_leftovers, staged_folder
 from occlureid.synthetic import World, WorldSettings, contact_sheet, truth_sheet, write_world
 from occlureid.synthetic import writer as writer_module
 from occlureid.synthetic.body import PART_NAMES
@@ -21,7 +22,6 @@ from occlureid.synthetic.detector import pose_document
 from occlureid.synthetic.palette import LABEL_COLOURS
 from occlureid.synthetic.records import truth_record
 from occlureid.synthetic.rendered import BOX_KINDS, LIP_NAMES, Rendered, number_others
-from occlureid.staging import remove_leftovers, staged_folder
 from occlureid.synthetic.writer import FOLDERS, file_stem
 from occlureid.types import KEYPOINT_NAMES
 

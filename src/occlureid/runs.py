@@ -233,6 +233,11 @@ def train(
         DataError: an image or a checkpoint cannot be read.
     """
     settings = RunSettings.build(*(read_recipe(layer) if isinstance(layer, str) else layer for layer in layers))
+    if not dataset.train:
+        raise DataError(
+            f"{dataset.root}: the layout {dataset.name!r} has no training images; train on another set, or join one "
+            "(with_training; on the command line --also PATH)"
+        )
     classes = len(training_labels(dataset, settings.train))
     method = methods.create(settings.method, classes, settings.model, seed=settings.train.seed)
     cue_settings = method.cue_settings(settings.cues)

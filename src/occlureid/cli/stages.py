@@ -113,7 +113,10 @@ def _joined(options: argparse.Namespace) -> ReidDataset:
     from occlureid.data import open_dataset, with_training
 
     dataset = open_data(options)
-    return with_training(dataset, dataset, *map(open_dataset, options.also)) if options.also else dataset
+    if not options.also:
+        return dataset
+    own = (dataset,) if dataset.train else ()  # Occluded-REID and others have no training images of their own
+    return with_training(dataset, *own, *map(open_dataset, options.also))
 
 
 def _describe(options: argparse.Namespace) -> int:
