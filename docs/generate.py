@@ -65,6 +65,32 @@ def obstacles_table() -> str:
     return "\n".join(lines)
 
 
+def cue_noise_table() -> str:
+    """Rank-1 and mAP of PGFA by the fault of its landmarks, from the file of benchmarks/cue_noise.py."""
+    record = json.loads((DOCS / "results" / "cue_noise.json").read_text(encoding="utf-8"))
+    rows = [("as an estimator reports them", record["estimated"]), ("exact", record["exact"])]
+    rows += [(f"{fault}, {rate}", row) for fault, at in record["faults"].items() for rate, row in at.items()]
+    lines = ["| landmarks | Rank-1 [95 % interval] | mAP, hits |", "| --- | --- | --- |"]
+    for name, row in rows:
+        rank = f"{100 * row['rank_1']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+        lines.append(f"| {name.replace('_', ' ')} | {rank} | {100 * row['mAP_hits']:.1f} |")
+    return "\n".join(lines)
+
+
+def render_table() -> str:
+    """Images a second, from the file of benchmarks/render.py."""
+    devices = json.loads((DOCS / "results" / "render.json").read_text(encoding="utf-8"))["devices"]
+    lines = ["| images a second | mostly clean | all occluded |", "| --- | --- | --- |"]
+    for device, found in devices.items():
+        medians = {name: row["median"] for name, row in found["images_a_second"].items()}
+        for group in dict.fromkeys(name.rpartition(", ")[0] for name in medians if ", " in name):
+            clean, occluded = (medians[f"{group}, {kind}"] for kind in ("mostly clean", "all occluded"))
+            lines.append(f"| {device}: {group} | {clean:.0f} | {occluded:.0f} |")
+        if "write_world" in medians:
+            lines.append(f"| {device}: rendered and written to disk, all splits | {medians['write_world']:.0f} | |")
+    return "\n".join(lines)
+
+
 def world_table() -> str:
     """The settings of the rendered world."""
     lines = ["| setting | default | what it does |", "| --- | --- | --- |"]
@@ -92,6 +118,8 @@ TABLES = {
     "datasets": datasets_table,
     "occlusion": occlusion_table,
     "obstacles": obstacles_table,
+    "cue-noise": cue_noise_table,
+    "render": render_table,
     "world": world_table,
     "labels": labels_table,
     "groupings": groupings_table,

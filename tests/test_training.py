@@ -335,6 +335,35 @@ def test_signal_to_the_whole_group_spares_the_loading_workers(
     assert_same_run(whole, tmp_path)
 
 
+@pytest.mark.parametrize("moment", ["within an epoch", "between two"])
+def test_a_script_that_fails_ends_although_it_has_loading_workers(tmp_path: Path, moment: str) -> None:
+    script = tmp_path / "fails.py"
+    script.write_text(f"""
+import pathlib, sys
+from occlureid.training import TrainSettings, loop, train_method
+from tests.tiny_method import make_method, make_samples
+
+def fail(*_):
+    raise ArithmeticError("boom")
+
+method = make_method(6, norm=True, dropout=0.3)
+if {moment == "within an epoch"}:
+    method.register_forward_pre_hook(lambda *_: fail() if method.passes == 2 else None)
+else:
+    loop._Run.close_epoch = fail
+folder = pathlib.Path({str(tmp_path)!r})
+settings = TrainSettings(epochs=2, batch_size=4, workers=1, accelerator="cpu", milestones=(1,))
+train_method(method, make_samples(folder / "images"), settings, folder / "run")
+""")
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, script], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ArithmeticError: boom" in done.stderr
+
+
 def test_finished_run_returns_at_once(samples: list[Sample], whole: Path) -> None:
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
     method = make_method(6, norm=True, dropout=0.3)

@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -79,14 +79,15 @@ def describe(
     pieces: list[Descriptor] = []
     kept: list[int] = []
     done = 0
-    for batch in loader:
-        done += len(batch.indices) + len(batch.skipped)
-        if len(batch.indices):
-            with torch.autocast(kind, torch.bfloat16) if precision == "bfloat16" else nullcontext():
-                pieces.append(method.describe(batch.images.to(device), batch.cues.to(device)).to("cpu"))
-            kept.extend(batch.indices.tolist())
-        if progress:
-            progress(done, len(samples))
+    with closing(loader):
+        for batch in loader:
+            done += len(batch.indices) + len(batch.skipped)
+            if len(batch.indices):
+                with torch.autocast(kind, torch.bfloat16) if precision == "bfloat16" else nullcontext():
+                    pieces.append(method.describe(batch.images.to(device), batch.cues.to(device)).to("cpu"))
+                kept.extend(batch.indices.tolist())
+            if progress:
+                progress(done, len(samples))
     if not pieces:
         raise DataError(f"none of the {len(samples)} images could be described")
     return Descriptor.cat(pieces).check(), kept

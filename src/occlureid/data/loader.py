@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -269,6 +270,7 @@ class BatchLoader:
         self._workers = workers
         self._on_corrupt = on_corrupt
         self._loader: DataLoader[Any] | None = None
+        self._running: weakref.ref[Generator[Batch, None, None]] | None = None
         self.tally = tally
 
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
@@ -276,7 +278,14 @@ class BatchLoader:
         self._batches.set_epoch(epoch, start_step)
 
     def close(self) -> None:
-        """Stops the workers; iterating again starts new ones."""
+        """Stops the workers; iterating again starts new ones.
+
+        Must be called where an exception leaves a loop over the batches. Its traceback keeps the loop's place, and with it the
+        workers, which leave signals to the main process: at its end Python would wait for them for ever.
+        """
+        running = self._running() if self._running is not None else None
+        if running is not None:
+            running.close()
         self._loader = None
 
     def _open(self) -> DataLoader[Any]:
@@ -299,6 +308,11 @@ class BatchLoader:
         Raises:
             DataError: a file could not be read, and that is fatal.
         """
+        batches = self._batches_of_an_epoch()
+        self._running = weakref.ref(batches)  # who leaves a loop early and forgets it stops the workers
+        return batches
+
+    def _batches_of_an_epoch(self) -> Generator[Batch, None, None]:
         if self._loader is None:
             self._loader = self._open()
         loaded, finished = iter(self._loader), False
@@ -312,7 +326,7 @@ class BatchLoader:
             # them in any order, and torch then waits five seconds for each.
             del loaded
             if not finished:
-                self.close()
+                self._loader = None
 
     def _account(self, batch: Batch) -> None:
         self.tally.add(batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from occlureid.data.loader import Batch, CueSource, ReidImages, make_loader
@@ -105,6 +106,10 @@ class Batches:
         self._loader.set_epoch(epoch, start_step)
         return iter(self._loader)
 
+    def close(self) -> None:
+        """Stops the workers."""
+        self._loader.close()
+
 
 def plain_cues(
     samples: Sequence[Sample], settings: TrainSettings, method: Method[Any], cues: CueSource | None
@@ -118,10 +123,11 @@ def plain_cues(
     images = ReidImages(samples, size=method.preprocess.size, cues=cues, crop=method.cropping(cues, "train"))
     batches = OrderedBatches(len(samples), settings.batch_size)
     loader = make_loader(images, batches, workers=settings.workers, on_corrupt=settings.on_corrupt)
-    for batch in loader:
-        if len(batch):
-            method.check_cues(batch.cues, "train")
-            yield batch.cues
+    with closing(loader):
+        for batch in loader:
+            if len(batch):
+                method.check_cues(batch.cues, "train")
+                yield batch.cues
 
 
 def samples_checksum(samples: Sequence[Sample]) -> str:

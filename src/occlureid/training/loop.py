@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -193,7 +194,8 @@ class _Run:
             self.folder.clear()
         del stored
         log_bytes, step = self.state.log_bytes, self.state.step
-        with Logbook(self.folder.path, keep_bytes=log_bytes, step=step, active=self.first) as self.logbook:
+        logbook = Logbook(self.folder.path, keep_bytes=log_bytes, step=step, active=self.first)
+        with logbook as self.logbook, closing(self.batches):
             if step == 0:
                 self.save(updater)  # from now on there is something to continue from at every moment
             if self.first:
