@@ -83,11 +83,12 @@ def render_table() -> str:
     lines = ["| images a second | mostly clean | all occluded |", "| --- | --- | --- |"]
     for device, found in devices.items():
         medians = {name: row["median"] for name, row in found["images_a_second"].items()}
-        for group in dict.fromkeys(name.rpartition(", ")[0] for name in medians if ", " in name):
-            clean, occluded = (medians[f"{group}, {kind}"] for kind in ("mostly clean", "all occluded"))
-            lines.append(f"| {device}: {group} | {clean:.0f} | {occluded:.0f} |")
-        if "write_world" in medians:
-            lines.append(f"| {device}: rendered and written to disk, all splits | {medians['write_world']:.0f} | |")
+        for name, clean in medians.items():
+            group, _, kind = name.rpartition(", ")
+            if kind == "mostly clean":
+                lines.append(f"| {device}: {group} | {clean:.0f} | {medians[f'{group}, all occluded']:.0f} |")
+            elif group == "writing":
+                lines.append(f"| {device}: rendered and written to disk, all splits | {clean:.0f} | |")
     return "\n".join(lines)
 
 
