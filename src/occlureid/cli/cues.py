@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import Commands, add_device, add_set, bar, layers
 from occlureid.errors import UsageError
@@ -118,6 +118,21 @@ def _check(options: argparse.Namespace, providers: tuple[str, ...]) -> None:
         raise UsageError("--set goes with --provider degraded: it says how the true cues are spoiled")
 
 
+def _network(options: argparse.Namespace) -> dict[str, Any]:
+    """How a network of transformers runs."""
+    return {"device": options.device, "precision": options.precision, "batch_size": options.batch_size}
+
+
+def _building(options: argparse.Namespace) -> dict[str, Any]:
+    """What both kinds of cues are built with."""
+    return {
+        "cache": _cache(options),
+        "batch_size": options.batch_size,
+        "overwrite": options.overwrite,
+        "on_corrupt": options.on_corrupt,
+    }
+
+
 def _pose(options: argparse.Namespace) -> int:
     from occlureid.cues import PoseFolder, TransformersPose, build_pose
     from occlureid.cues.transformers_models import POSE_MODEL
@@ -125,25 +140,13 @@ def _pose(options: argparse.Namespace) -> int:
     _check(options, _POSE)
     provider: Provider | CueSource
     if options.provider == "vitpose":
-        provider = TransformersPose(
-            options.model or POSE_MODEL,
-            device=options.device,
-            precision=options.precision,
-            batch_size=options.batch_size,
-        )
+        provider = TransformersPose(options.model or POSE_MODEL, **_network(options))
     elif options.provider == "import":
         provider = PoseFolder(options.source, options.images)
     else:
         provider = _true(options, "keypoints")
     summary = build_pose(
-        options.images,
-        provider,
-        options.out,
-        cache=_cache(options),
-        batch_size=options.batch_size,
-        overwrite=options.overwrite,
-        on_corrupt=options.on_corrupt,
-        progress=None if options.json else bar("pose"),
+        options.images, provider, options.out, progress=None if options.json else bar("pose"), **_building(options)
     )
     root = options.out or options.images
     return _finish(options, summary, PoseFolder(root / "pose", options.images))
@@ -156,12 +159,7 @@ def _parsing(options: argparse.Namespace) -> int:
     _check(options, _PARSING)
     provider: Provider | CueSource
     if options.provider == "segformer":
-        provider = TransformersParsing(
-            options.model or PARSING_MODEL,
-            device=options.device,
-            precision=options.precision,
-            batch_size=options.batch_size,
-        )
+        provider = TransformersParsing(options.model or PARSING_MODEL, **_network(options))
     elif _is_parser(options):
         from occlureid.parsing import ParserProvider
 
@@ -178,12 +176,9 @@ def _parsing(options: argparse.Namespace) -> int:
         options.images,
         provider,
         options.out,
-        cache=_cache(options),
-        batch_size=options.batch_size,
         probabilities=options.probabilities,
-        overwrite=options.overwrite,
-        on_corrupt=options.on_corrupt,
         progress=None if options.json else bar("parsing"),
+        **_building(options),
     )
     root = options.out or options.images
     return _finish(options, summary, PartFolder(root / "parts", options.images, {"part_map"}, grouping="labels"))

@@ -34,7 +34,7 @@ from occlureid.cues.heatmaps import gaussian_heatmaps
 from occlureid.matching import MatchRule
 from occlureid.methods import Method, Needs, Paper, Preprocess
 from occlureid.models.backbone import Backbone
-from occlureid.models.heads import ReducedClassifier, stripe_pool
+from occlureid.models.heads import ReducedClassifier, stripe_pool, stripes_with_points
 from occlureid.types import Cues, Descriptor, Region
 
 
@@ -145,18 +145,13 @@ class PGFA(Method[Output]):
 
     def part_labels(self, keypoints: Tensor) -> Tensor:
         """Eq. 5: (B, J, 3) to (B, p) of 0 and 1: which stripes hold a kept landmark."""
-        p, height = self.config.parts, self.config.size[0]
         kept = self.kept(keypoints)
         cy = keypoints[..., 1]
         counts = kept
         if self.config.dropped_landmarks == "origin":
             cy, counts = torch.where(kept, cy, 0.0), torch.ones_like(kept)
-        edges = torch.arange(p + 1, device=cy.device) * (height / p)
-        if self.config.interval == "closed_open":
-            inside = (cy[..., None] >= edges[:-1]) & (cy[..., None] < edges[1:])
-        else:
-            inside = (cy[..., None] > edges[:-1]) & (cy[..., None] < edges[1:])
-        labels = (inside & counts[..., None]).any(1)
+        top_open = self.config.interval == "open"
+        labels = stripes_with_points(cy, counts, self.config.parts, self.config.size[0], top_open=top_open)
         silent = ~self._found(keypoints) | (kept.sum(1) < self.config.min_landmarks)
         return (labels | silent[:, None]).float()
 

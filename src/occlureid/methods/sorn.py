@@ -35,7 +35,7 @@ from occlureid.errors import SettingsError, ShapeError
 from occlureid.matching import MatchRule
 from occlureid.methods import Maps, Method, Needs, Paper, Preprocess
 from occlureid.models.backbone import Backbone
-from occlureid.models.heads import BatchNormNeck, stripe_pool
+from occlureid.models.heads import BatchNormNeck, stripe_pool, stripes_with_points
 from occlureid.models.losses import pixel_cross_entropy
 from occlureid.models.semantic_head import SemanticHead
 from occlureid.types import CueName, Cues, Descriptor, Region
@@ -327,9 +327,7 @@ class SORN(Method[Output]):
 
     def stripes_with_landmarks(self, keypoints: Tensor) -> Tensor:
         """As PGFA's Eq. 5, for "+P" of Table III: (B, 18, 3) to (B, P) of 0 and 1, which stripes hold a certain landmark."""
-        p, height = self.config.parts, self.config.size[0]
         kept = (keypoints[..., 2] >= self.config.confidence) & (keypoints[..., 2] > 0)  # 0 is "not found"
-        edges = torch.arange(p + 1, device=keypoints.device) * (height / p)
-        inside = (keypoints[..., 1, None] >= edges[:-1]) & (keypoints[..., 1, None] < edges[1:])
+        inside = stripes_with_points(keypoints[..., 1], kept, self.config.parts, self.config.size[0])
         silent = kept.sum(1) < max(1, self.config.min_landmarks)
-        return ((inside & kept[..., None]).any(1) | silent[:, None]).float()
+        return (inside | silent[:, None]).float()

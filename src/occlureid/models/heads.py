@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BatchNormNeck", "ReducedClassifier", "stripe_pool"]
+__all__ = ["BatchNormNeck", "ReducedClassifier", "stripe_pool", "stripes_with_points"]
 
 
 def stripe_pool(features: Tensor, stripes: int) -> Tensor:
@@ -14,6 +15,24 @@ def stripe_pool(features: Tensor, stripes: int) -> Tensor:
     Where K does not divide h, the boundaries are those of adaptive pooling (neighbouring stripes may share a row).
     """
     return F.adaptive_avg_pool2d(features, (stripes, 1)).squeeze(3).transpose(1, 2)
+
+
+def stripes_with_points(y: Tensor, counts: Tensor, stripes: int, height: int, *, top_open: bool = False) -> Tensor:
+    """Which of the equal stripes of an image hold a point (PGFA Eq. 5).
+
+    Args:
+        y: (B, J) in pixels from the top.
+        counts: (B, J) bool, the points that count.
+        stripes: K.
+        height: of the image, in pixels.
+        top_open: a point exactly on a stripe's upper boundary is in no stripe, instead of in that one.
+
+    Returns:
+        (B, K) bool.
+    """
+    edges = torch.arange(stripes + 1, device=y.device) * (height / stripes)
+    below_top = y[..., None] > edges[:-1] if top_open else y[..., None] >= edges[:-1]
+    return (below_top & (y[..., None] < edges[1:]) & counts[..., None]).any(1)
 
 
 class ReducedClassifier(nn.Module):
