@@ -1,5 +1,7 @@
 """The report and its pictures: complete, escaped, self-contained, the same twice, and equal to the JSON beside it."""
 
+import base64
+import io
 import json
 import math
 import re
@@ -8,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
@@ -472,6 +475,23 @@ def test_write_evaluation_gives_the_same_page_twice(tmp_path):
     assert "occlureid x" in Page(paths[0].read_text(encoding="utf-8")).words
     with pytest.raises(UsageError, match="not there: toi"):
         write_evaluation(tmp_path / "r.html", {"toy": (described, run.report)}, commands={"toi": ["x"]})
+    with pytest.raises(UsageError, match="sheets are given for runs that are not there: toi"):
+        write_evaluation(tmp_path / "r.html", {"toy": (described, run.report)}, sheets={"toi": [tmp_path / "x.png"]})
+
+
+def test_sheets_of_a_method_are_shown_and_a_damaged_one_is_named(tmp_path):
+    run = evaluated(tmp_path)
+    damaged = tmp_path / "crop.png"
+    damaged.write_bytes(b"\x89PNG cut off")
+    good = picture(tmp_path / "stripe_visibility.png", size=(4000, 100))
+    page = Page(write_report(tmp_path / "r.html", [replace(run, sheets=(good, damaged))]).read_text(encoding="utf-8"))
+    (shown,) = [uri for uri in page.values("src", "img") if uri.startswith("data:image/jpeg;base64,")]
+    with Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2]))) as image:
+        assert image.size == (1600, 40)
+        assert np.abs(np.asarray(image).mean((0, 1)) - (200, 40, 40)).max() < 3
+    assert "Stripe visibility" in page.words
+    assert "crop.png cannot be shown" in page.words
+    assert "What the methods see" not in Page(write_report(tmp_path / "s.html", [run]).read_text("utf-8")).words
 
 
 def test_runs_that_do_not_go_together_are_refused(tmp_path):

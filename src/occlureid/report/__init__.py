@@ -63,6 +63,7 @@ def write_evaluation(
     notes: Sequence[str] = (),
     date: str = "",
     commands: Mapping[str, Sequence[str]] | None = None,
+    sheets: Mapping[str, Sequence[Path]] | None = None,
 ) -> Path:
     """``write_report`` for described datasets and their reports, as ``describe_dataset`` and ``score`` give them.
 
@@ -73,19 +74,21 @@ def write_evaluation(
         notes: as in ``write_report``; said besides are rendered images and training from random weights.
         date: as in ``write_report``.
         commands: for some of the names, the command lines that made the run.
+        sheets: for some of the names, pictures of what the method sees, as ``occlureid figures`` draws them.
 
     Returns:
         The path of the HTML file.
 
     Raises:
-        UsageError: as in ``write_report``, or commands for a run that is not there.
+        UsageError: as in ``write_report``, or commands or sheets for a run that is not there.
         DataError: as in ``write_report``.
     """
-    commands = commands or {}
-    if unknown := sorted(commands.keys() - runs.keys()):
-        raise UsageError(
-            f"commands are given for runs that are not there: {', '.join(unknown)}; runs: {', '.join(runs)}"
-        )
+    commands, sheets = commands or {}, sheets or {}
+    for what, given in (("commands", commands), ("sheets", sheets)):
+        if unknown := sorted(given.keys() - runs.keys()):
+            raise UsageError(
+                f"{what} are given for runs that are not there: {', '.join(unknown)}; runs: {', '.join(runs)}"
+            )
     items = [
         Run(
             name=name,
@@ -95,6 +98,7 @@ def write_evaluation(
             descriptors=(described.query, described.gallery),
             regions=described.regions,
             commands=tuple(commands.get(name, ())),
+            sheets=tuple(sheets.get(name, ())),
         )
         for name, (described, report) in runs.items()
     ]

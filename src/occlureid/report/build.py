@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,7 +14,7 @@ from occlureid.evaluation import Report, Slice
 from occlureid.matching import MatchRule
 from occlureid.report.ranked import choose_queries, query_view
 from occlureid.report.run import Run
-from occlureid.report.view import Count, Figure, Group, ReportView, RunView, printable
+from occlureid.report.view import Count, Figure, Group, ReportView, RunView, SheetView, printable
 from occlureid.types import Protocol
 
 __all__ = ["build_view"]
@@ -111,6 +112,7 @@ def _run(run: Run, queries: int, images: int) -> RunView:
         settings=_yaml(report.provenance),
         facts=_run_facts(report),
         commands=run.commands,
+        sheets=tuple(SheetView(_title(path), path) for path in run.sheets),
     )
 
 
@@ -199,3 +201,9 @@ def _run_facts(report: Report) -> dict[str, str]:
         "Data checksum (sha256)": data.get("checksum") if isinstance(data, Mapping) else None,
     }
     return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _title(sheet: Path) -> str:
+    """A file's name as a title: "crop.png" is "Crop", "pseudo_labels.png" is "Pseudo labels"."""
+    words = sheet.stem.replace("_", " ").replace("-", " ").strip()
+    return words[:1].upper() + words[1:]

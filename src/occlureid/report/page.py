@@ -25,7 +25,16 @@ _NARROW, _WIDE = 40, 140
 _COLUMN = 34
 _TEXT = 11.5
 _MOST_PIXELS = 64_000_000
+_SHEET_WIDTH = 1600
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")  # what Pillow decodes by itself; no outside program
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    Warning,
+)
 _CMC_RANKS = (1, 2, 3, 5, 10, 15, 20, 30, 50)
 
 
@@ -49,20 +58,15 @@ class Thumbnails:
 
     def _encode(self, path: Path) -> tuple[str, int] | None:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                with Image.open(path, formats=_FORMATS) as opened:
-                    if opened.width * opened.height > _MOST_PIXELS:
-                        return None
-                    image = opened.convert("RGB")
-        except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, Warning):
+            image = _decoded(path)
+        except _UNREADABLE:
+            return None
+        if image is None:
             return None
         shown = min(_WIDE, max(_NARROW, round(image.width * _TALL / image.height)))
         if image.height > self._height or image.width > 2 * shown:
             image = image.resize((2 * shown, self._height), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        image.save(buffer, format="JPEG", quality=82, optimize=True)
-        return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), shown
+        return _jpeg_uri(image), shown
 
     def definitions(self) -> Markup:
         """An invisible SVG with every image, to be referred to by its id."""
@@ -129,6 +133,38 @@ def _part_text(x: float, middle: float, part: PartView) -> Markup:
             x, middle + 12, f"{part.weight:.2f}".lstrip("0")
         )
     return text
+
+
+def _sheet(path: Path, title: str) -> Markup:
+    """A sheet as an image of the page; one that cannot be read is named instead."""
+    try:
+        image = _decoded(path)
+    except _UNREADABLE:
+        image = None
+    if image is None:
+        return Markup('<p class="quiet">{} cannot be shown.</p>').format(printable(path.name))
+    image.thumbnail((_SHEET_WIDTH, 8 * _SHEET_WIDTH), Image.Resampling.LANCZOS)
+    return Markup('<img src="{}" width="{}" height="{}" alt="{}">').format(
+        _jpeg_uri(image), image.width, image.height, printable(title)
+    )
+
+
+def _decoded(path: Path) -> Image.Image | None:
+    """An image in RGB, None if it is far too large.
+
+    Raises:
+        _UNREADABLE: it is missing or damaged.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Image.open(path, formats=_FORMATS) as opened:
+            return opened.convert("RGB") if opened.width * opened.height <= _MOST_PIXELS else None
+
+
+def _jpeg_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=82, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _placeholder(path: Path, width: int) -> Markup:
@@ -209,6 +245,7 @@ def render(view: ReportView) -> str:
         groups=[group for group in groups if group is not None],
         thumbnails=thumbnails,
         spoken=_spoken,
+        sheet=_sheet,
     )
 
 

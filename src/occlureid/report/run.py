@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from occlureid.errors import DataError
 from occlureid.evaluation import Report
@@ -23,6 +24,7 @@ class Run:
         descriptors: of query and gallery, to show what each pair's distance is made of; None shows the distance alone.
         regions: where the parts lie, to draw them; empty where that is not fixed.
         commands: command lines that made the run.
+        sheets: pictures of what the method sees, as ``occlureid figures`` draws them; each is titled by its file's name.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Run:
     descriptors: tuple[Descriptor, Descriptor] | None = None
     regions: tuple[Region, ...] = ()
     commands: tuple[str, ...] = ()
+    sheets: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         counts = self.report.counts

@@ -6,11 +6,23 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from occlureid.types import Region, Sample
 
-__all__ = ["Count", "Figure", "Group", "PartView", "QueryView", "ReportView", "ResultView", "RunView", "printable"]
+__all__ = [
+    "Count",
+    "Figure",
+    "Group",
+    "PartView",
+    "QueryView",
+    "ReportView",
+    "ResultView",
+    "RunView",
+    "SheetView",
+    "printable",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,14 @@ class QueryView:
     results: tuple[ResultView, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SheetView:
+    """A picture of what a method sees, and its title."""
+
+    title: str
+    path: Path
+
+
 @dataclass(frozen=True)
 class RunView:
     """One run: a row of the tables, a line of the curves, and a panel of ranked lists."""
@@ -91,6 +111,7 @@ class RunView:
     settings: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
+    sheets: tuple[SheetView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,8 +133,8 @@ class ReportView:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Sample):
-        return value.to_json()
+    if isinstance(value, Sample | Path):
+        return value.to_json() if isinstance(value, Sample) else value.as_posix()
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
