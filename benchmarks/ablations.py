@@ -45,6 +45,11 @@ ALL: dict[str, Any] = {
     },
 }
 CHANGES: dict[str, dict[str, Any]] = {
+    "gasm": {"model": {"weight_mask": 0.5, "weight_pose": 0.5}, "train": {"instances": 4}},
+    "hcga": {
+        "model": {"levels": 3, "map_stride": 8, "width": 128, "coparse_every": 2},
+        "train": {"instances": 4, "guidance_every": 2},
+    },
     "pgfa": {"model": {"backbone_lr_factor": 1.0, "dropout": 0.2}},
     "sgam": {"model": {"backbone_lr_factor": 1.0, "dropout": 0.2}, "cues": {"folder": "parsed"}},
     "sorn": {"model": {"set_channels": 256, "semantic_channels": 64, "segmentation_average": "classes"}},

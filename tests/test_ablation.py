@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from occlureid.ablation import ablate, plan, table
-from occlureid.ablation import run as stages
+from occlureid.ablation import scoring as stages
 from occlureid.ablation.record import Outcome, build_record
 from occlureid.data import ReidDataset, open_dataset
 from occlureid.errors import MissingCueError, SettingsError, UsageError
@@ -227,7 +227,7 @@ def test_the_plan_of_a_paper() -> None:
     assert "  Table III: 8 Labels, SORN" in planned.summary().splitlines()
 
 
-@pytest.mark.parametrize("folder", ["ablations/sorn", "ablations/sgam", "ablations/pgfa"])
+@pytest.mark.parametrize("folder", ["ablations/sorn", "ablations/sgam", "ablations/pgfa", "ablations/hcga", "ablations/gasm"])
 def test_every_table_has_one_reference(folder: str) -> None:
     planned = plan([folder])
     tables = {row.printed.table for row, _ in planned.rows}

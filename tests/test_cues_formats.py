@@ -237,7 +237,7 @@ FITTING = [
     (labels, grouping)
     for labels in LABEL_SETS
     for grouping in (*GROUPINGS, "labels")
-    if not (labels == "mask" and grouping in ("sorn8", "sorn5", "sgam5"))
+    if not (labels == "mask" and grouping in ("sorn8", "sorn5", "sgam5", "hcga4"))
     and not (labels == "sgam5" and grouping in ("sorn8", "sorn5"))
 ]
 
@@ -277,6 +277,9 @@ def test_the_tables_of_the_papers():
     lip = {"head": (1, 2, 4, 13), "upper_body": (3, 5, 6, 7, 10, 11, 14, 15), "lower_body": (9, 12, 16, 17),
            "shoes": (8, 18, 19), "background": (0,)}  # fmt: skip
     assert grouping_table("lip20", "sgam5") == lip
+    hcga = {**lip, "lower_body": (8, 9, 12, 16, 17, 18, 19)}
+    assert grouping_table("lip20", "hcga4") == {name: n for name, n in hcga.items() if name != "shoes"}
+    assert grouping_table("sgam5", "hcga4")["lower_body"] == (3, 4), "shoes are of the lower body"
     assert grouping_table("eanet8", "sorn5")["leg"] == (5, 6, 7), "a foot is of the leg"
     assert grouping_table("eanet8", "sorn2") == {"person": tuple(range(1, 8)), "background": (0,)}
     assert grouping_table("atr18", "sorn2")["background"] == (0, 16), "a bag is no part of the body"

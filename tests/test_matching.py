@@ -164,9 +164,10 @@ def test_a_pair_with_nothing_to_compare_is_infinite_and_no_other():
     assert not distance_matrix(MatchRule(), query, gallery).isinf().any()
 
 
-def test_a_query_without_saliency_is_infinite():
+def test_an_image_without_saliency_is_infinite_on_either_side():
     got = distance_matrix(RULES["gasm"], describe(4, 11), describe(3, 12))
-    assert torch.equal(got.isinf(), torch.tensor([[False], [False], [False], [True]]).expand(4, 3))
+    nothing = torch.tensor([[False], [False], [False], [True]]) | torch.tensor([False, False, True])
+    assert torch.equal(got.isinf(), nothing)
 
 
 @pytest.mark.parametrize("garbage", [math.nan, INF, 1e30])
@@ -177,15 +178,17 @@ def test_what_is_hidden_is_excluded(name, garbage):
     expected = distance_matrix(rule, query, gallery)
     for item in (query, gallery):
         item.parts[slow_hidden(rule, item)] = garbage
-    query.spatial[query.saliency == 0] = garbage
+        item.spatial[item.saliency == 0] = garbage
     for item in (query, gallery):
         item.parts.requires_grad_()
+        item.spatial.requires_grad_()
     assert_same(distance_matrix(rule, query, gallery), expected, 1e-6)
     got = pairwise_distances(rule, query, gallery)
     assert_same(got.detach(), expected, 1e-6)
     if got.requires_grad:
         got[got.isfinite()].sum().backward()
-        assert all(item.parts.grad is None or item.parts.grad.isfinite().all() for item in (query, gallery))
+        for vectors in (query.parts, query.spatial, gallery.parts, gallery.spatial):
+            assert vectors.grad is None or vectors.grad.isfinite().all()
 
 
 def slow_hidden(rule, item):

@@ -41,7 +41,7 @@ from tests.tiny_method import TinyMethod, make_method, make_samples
 from tests.training_process import TOGETHER, run_killed
 
 ROOT = Path(__file__).parents[1]
-TIMING = ("images_per_second", "validation_seconds")
+TIMING = ("images_per_second", "train_seconds", "validation_seconds")
 SMALL = TrainSettings(
     epochs=3, batch_size=4, workers=0, lr=0.05, milestones=(2,), checkpoint_every=3, log_every=1, accelerator="cpu"
 )

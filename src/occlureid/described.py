@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from occlureid.evaluation import Report
     from occlureid.methods import Method
 
-__all__ = ["Described", "cue_source", "describe", "describe_dataset", "score", "versions"]
+__all__ = [
+    "Described",
+    "cue_source",
+    "dataset_cues",
+    "dataset_record",
+    "describe",
+    "describe_dataset",
+    "score",
+    "versions",
+    "write_index",
+]
 
 
 def versions() -> dict[str, str]:
@@ -129,18 +139,8 @@ class Described:
         (folder / "described.json").unlink(missing_ok=True)
         self.query.save(folder / "query.safetensors")
         self.gallery.save(folder / "gallery.safetensors")
-        content = {
-            "occlureid": "described",
-            "rule": self.rule.to_json(),
-            "protocol": self.protocol.to_json(),
-            "regions": [asdict(region) for region in self.regions],
-            "record": self.record,
-            "query": [s.to_json() for s in self.query_samples],
-            "gallery": [s.to_json() for s in self.gallery_samples],
-        }
-        partial = folder / "described.json.partial"
-        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        partial.replace(folder / "described.json")
+        samples = self.query_samples, self.gallery_samples
+        write_index(folder, *samples, self.rule, self.protocol, self.regions, self.record)
         return folder
 
     @classmethod
@@ -168,6 +168,30 @@ class Described:
         return cls(query, gallery, samples["query"], samples["gallery"], rule, protocol, regions, record)
 
 
+def write_index(
+    folder: Path,
+    query_samples: Sequence[Sample],
+    gallery_samples: Sequence[Sample],
+    rule: MatchRule,
+    protocol: Protocol,
+    regions: Sequence[Region],
+    record: Mapping[str, Any],
+) -> None:
+    """Writes ``described.json``, which vouches for the descriptors beside it; arguments as the attributes of ``Described``."""
+    content = {
+        "occlureid": "described",
+        "rule": rule.to_json(),
+        "protocol": protocol.to_json(),
+        "regions": [asdict(region) for region in regions],
+        "record": record,
+        "query": [s.to_json() for s in query_samples],
+        "gallery": [s.to_json() for s in gallery_samples],
+    }
+    partial = folder / "described.json.partial"
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(folder / "described.json")
+
+
 def describe_dataset(
     method: Method[Any],
     dataset: ReidDataset,
@@ -192,14 +216,7 @@ def describe_dataset(
         DataError: as ``describe``.
         MissingCueError: as ``describe``.
     """
-    from occlureid.cues import CueSettings
-
-    cue_settings = cues if isinstance(cues, CueSettings) else None
-    source = None if isinstance(cues, CueSettings) else cues
-    if source is None:
-        if cue_settings is None and method.wants("describe"):
-            cue_settings = _trained_cues(method)
-        source = cue_source(method, dataset, (*dataset.query, *dataset.gallery), cue_settings)
+    source, cue_settings = dataset_cues(method, dataset, cues)
     parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
     skipped: dict[str, list[str]] = {}
     uncropped: dict[str, int] = {}
@@ -210,7 +227,54 @@ def describe_dataset(
         uncropped[name] = tally.uncropped
         parts[name] = descriptor, tuple(samples[i] for i in kept)
         skipped[name] = [str(samples[i].path) for i in sorted(set(range(len(samples))) - set(kept))]
-    full = {
+    precision = options.get("precision", "float32")
+    full = dataset_record(method, dataset, skipped, uncropped, precision, cue_settings, record or {})
+    return Described(
+        parts["query"][0], parts["gallery"][0], parts["query"][1], parts["gallery"][1],
+        method.rule, dataset.protocol, method.regions, full,
+    )  # fmt: skip
+
+
+def dataset_cues(
+    method: Method[Any], dataset: ReidDataset, cues: CueSource | CueSettings | None = None
+) -> tuple[CueSource | None, CueSettings | None]:
+    """The source of the cues of query and gallery, and the settings that it was made by; arguments as ``describe_dataset``.
+
+    Raises:
+        MissingCueError: they are not there.
+    """
+    from occlureid.cues import CueSettings
+
+    cue_settings = cues if isinstance(cues, CueSettings) else None
+    source = None if isinstance(cues, CueSettings) else cues
+    if source is None:
+        if cue_settings is None and method.wants("describe"):
+            cue_settings = _trained_cues(method)
+        source = cue_source(method, dataset, (*dataset.query, *dataset.gallery), cue_settings)
+    return source, cue_settings
+
+
+def dataset_record(
+    method: Method[Any],
+    dataset: ReidDataset,
+    skipped: Mapping[str, Sequence[str]],
+    uncropped: Mapping[str, int],
+    precision: str,
+    cue_settings: CueSettings | None,
+    more: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a described dataset keeps of its making.
+
+    Args:
+        method: the method.
+        dataset: the dataset.
+        skipped: the unreadable images of query and gallery.
+        uncropped: how many images of each were to be cropped and stayed whole.
+        precision: of the network.
+        cue_settings: see ``dataset_cues``.
+        more: to be kept as well.
+    """
+    return {
         "method": method.name(),
         "fingerprint": method.fingerprint(),
         "settings": method.config.to_dict(),
@@ -223,16 +287,12 @@ def describe_dataset(
             "checksum": dataset.checksum(),
             "counts": asdict(dataset.counts()),
         },
-        "skipped": skipped,
-        "precision": options.get("precision", "float32"),
+        "skipped": dict(skipped),
+        "precision": precision,
         **({"cues": cue_settings.to_dict()} if cue_settings else {}),
-        **({"crop": {**method.crop.to_json(), "whole": uncropped}} if method.crop else {}),
-        **(record or {}),
+        **({"crop": {**method.crop.to_json(), "whole": dict(uncropped)}} if method.crop else {}),
+        **more,
     }
-    return Described(
-        parts["query"][0], parts["gallery"][0], parts["query"][1], parts["gallery"][1],
-        method.rule, dataset.protocol, method.regions, full,
-    )  # fmt: skip
 
 
 def cue_source(
@@ -271,6 +331,7 @@ def score(
     *,
     seed: int = 0,
     precision: Literal["float32", "bfloat16"] = "float32",
+    shortlist: int | None = None,
 ) -> Report:
     """Scores a described dataset by its method's rule, or by one with some values changed (an ablation).
 
@@ -279,9 +340,11 @@ def score(
         rule_changes: fields of ``MatchRule`` to change; the report says which rule was used.
         seed: of the bootstrap intervals.
         precision: "float32" or "bfloat16", the arithmetic of the distances.
+        shortlist: compare only so many gallery images of each query by their local vectors, as ``evaluate``.
 
     Raises:
         DataError: the changes do not make a rule.
+        UsageError: there is a shortlist, but the rule has no local vectors.
     """
     from occlureid.evaluation import evaluate
 
@@ -294,5 +357,6 @@ def score(
         rule=rule,
         seed=seed,
         precision=precision,
+        shortlist=shortlist,
         provenance={**described.record, "rule": rule.to_json()},
     )

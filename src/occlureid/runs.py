@@ -74,6 +74,8 @@ class RowSettings(Settings):
     """what the paper calls it"""
     reported: dict[str, float] = Field(default_factory=dict)
     """the paper's figures in percent: rank_1, rank_5, rank_10, mAP; empty where they are only drawn"""
+    transferred: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
+    """the same on other sets, by training set and test set: {market1501: {dukemtmc: {rank_1: 56.4, mAP: 36.5}}}"""
     reference: bool = False
     """whether this is the table's whole method in its default setting, which the other rows are compared with"""
 

@@ -46,10 +46,11 @@ def cosine(a, b):
 
 def spatial(query, gallery, i, j):
     saliency = query.saliency[i].tolist()
-    if sum(saliency) == 0:
+    others = [y for u, y in zip(gallery.saliency[j].tolist(), gallery.spatial[j].tolist(), strict=True) if u > 0]
+    if sum(saliency) == 0 or not others:
         return math.inf
     total = 0.0
     for s, x in zip(saliency, query.spatial[i].tolist(), strict=True):
         if s > 0:
-            total += s / sum(saliency) * min(1 - cosine(x, y) for y in gallery.spatial[j].tolist())
+            total += s / sum(saliency) * min(1 - cosine(x, y) for y in others)
     return total

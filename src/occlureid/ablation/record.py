@@ -15,7 +15,7 @@ from occlureid.errors import DataError
 from occlureid.evaluation import Interval, Report, bootstrap_intervals
 from occlureid.runs import Row
 
-__all__ = ["FIGURES", "Outcome", "build_record"]
+__all__ = ["FIGURES", "Outcome", "build_record", "measured", "paired"]
 
 FIGURES = ("rank_1", "mAP")
 """What is compared with the reference; rank_5, rank_10 and mINP are recorded too."""
@@ -75,7 +75,7 @@ def build_record(planned: Plan, dataset: ReidDataset, outcomes: Mapping[str, Out
                 "fingerprint": outcome.fingerprint,
                 "reported": row.printed.reported,
                 "reason": outcome.reason,
-                **_measured(outcome.report),
+                **measured(outcome.report),
                 "differences": _differences(row, outcome.report, reference, there.report if there else None),
             }
         )
@@ -103,7 +103,8 @@ def _column(report: Report) -> str:
     return "average_precision_trapezoid" if trapezoid else "average_precision"
 
 
-def _measured(report: Report | None) -> dict[str, Any]:
+def measured(report: Report | None) -> dict[str, Any]:
+    """``measured`` and ``intervals`` of a report in percent, by the definition of mAP that its dataset's literature quotes."""
     if report is None:
         return {"measured": {}, "intervals": {}}
     column = _column(report)
@@ -122,6 +123,24 @@ def _differences(row: Row, report: Report | None, reference: Row | None, other: 
         return {}
     if [query.path for query in report.queries] != [query.path for query in other.queries]:
         raise DataError(f"{label(row.recipe)} and {label(reference.recipe)} were scored by different queries")
+    return paired(report, other, row.printed.reported, reference.printed.reported)
+
+
+def paired(
+    report: Report, other: Report, printed: Mapping[str, float], printed_other: Mapping[str, float]
+) -> dict[str, Any]:
+    """The differences of two reports on the same queries, in percent, beside those that a paper prints.
+
+    Args:
+        report: of one row.
+        other: of the row that it is compared with, with the same queries in the same order.
+        printed: the paper's figures of the one, by name; empty where it prints none.
+        printed_other: those of the other.
+
+    Returns:
+        For each of FIGURES: ``measured``; ``interval``, its 95 % interval from resampling the persons of the queries (None
+        where there are too few); ``reported``, the paper's difference (None where it prints none).
+    """
     columns, persons = {}, [query.person for query in report.queries if query.rank_1 is not None]
     for figure, key in (("rank_1", "rank_1"), ("mAP", _column(report))):
         values = [
@@ -131,11 +150,11 @@ def _differences(row: Row, report: Report | None, reference: Row | None, other: 
     intervals = bootstrap_intervals(columns, persons, seed=0, resamples=_RESAMPLES)
     found: dict[str, Any] = {}
     for figure in FIGURES:
-        printed = [each.printed.reported.get(figure) for each in (row, reference)]
+        both = printed.get(figure), printed_other.get(figure)
         found[figure] = {
             "measured": _percent(float(columns[figure].mean())),
             "interval": _bounds(intervals[figure]) if figure in intervals else None,
-            "reported": None if None in printed else round(printed[0] - printed[1], 3),  # type: ignore[operator]
+            "reported": None if both[0] is None or both[1] is None else round(both[0] - both[1], 3),
         }
     return found
 

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from occlureid import methods
-from occlureid.ablation.plan import Training, label, plan
+from occlureid.ablation.plan import label, plan
 from occlureid.ablation.record import Outcome, build_record
+from occlureid.ablation.scoring import CANNOT_RUN, Bar, Scoring, reason_of, replace_file
 from occlureid.ablation.table import page
 from occlureid.data import ReidDataset
-from occlureid.described import Described, describe_dataset, score
-from occlureid.errors import DataError, MissingCueError, OcclureidError, SettingsError
-from occlureid.evaluation import Report
-from occlureid.matching import MatchRule
-from occlureid.methods import Method
-from occlureid.runs import Row, train
-from occlureid.training import DivergedError
+from occlureid.errors import OcclureidError, SettingsError
+from occlureid.runs import train
 
-__all__ = ["Ablation", "Bar", "ablate"]
+__all__ = ["Ablation", "ablate"]
 
 _log = logging.getLogger(__name__)
-
-Bar = Callable[[str], Callable[[int, int], None]]
-"""Makes a progress bar, a function of (done, of), from a label."""
-
-_CANNOT_RUN = (MissingCueError, SettingsError, DivergedError)
-"""What is one row's own trouble: the others go on. Anything else ends the call, which can be repeated once it is mended."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +82,7 @@ def ablate(
     errors: list[OcclureidError] = []
     record: dict[str, Any] = {}
     for training in planned.trainings:
-        describing = _Describing(dataset, out / training.folder, device, batch_size, workers, bar)
+        scoring = Scoring(dataset, out / training.folder, device, batch_size, workers, bar)
         try:
             if training.settings.cues.source == "exact" and training.settings.cues.folder is not None:
                 raise SettingsError(
@@ -104,114 +91,17 @@ def ablate(
             layers = (training.recipe, planned.changes)
             show = bar is not None
             weights = train(dataset, out / training.folder, *layers, resume=resume, progress=show).weights
-        except _CANNOT_RUN as error:
+        except CANNOT_RUN as error:
             _log.warning("%s cannot be trained: %s", label(training.recipe), error)
-            outcomes |= {row.recipe: Outcome(reason=_reason(error)) for row in training.rows}
+            outcomes |= {row.recipe: Outcome(reason=reason_of(error)) for row in training.rows}
             errors.append(error)
         else:
-            for recipe, outcome, failure in _scored(training, weights, describing):
+            for recipe, outcome, failure in scoring.outcomes(weights, training.rows, label(training.recipe)):
                 outcomes[recipe] = outcome
                 errors += [failure] if failure else []
         record = build_record(planned, dataset, outcomes)
-        _write(out / "ablation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-        _write(out / "ablation.md", page(record))
+        replace_file(out / "ablation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+        replace_file(out / "ablation.md", page(record))
     if errors and not any(outcome.report for outcome in outcomes.values()):
         raise errors[0]
     return Ablation(out, record)
-
-
-def _scored(
-    training: Training, weights: Path, describing: _Describing
-) -> Iterator[tuple[str, Outcome, OcclureidError | None]]:
-    """The outcome of each row of a training, those that change the model alike after each other."""
-    groups: dict[str, list[Row]] = {}
-    for row in training.rows:
-        groups.setdefault(_digest(row.model) if row.model else "", []).append(row)
-    for digest, rows in groups.items():
-        method = methods.restore(weights, changes=rows[0].model)
-        folder = describing.out / (f"described-{digest}" if digest else "described")
-        described: Described | None = None
-        for row in rows:
-            rule = MatchRule.from_json({**method.rule.to_json(), **row.rule})
-            path = folder.with_name(f"scores-{_digest({'described': folder.name, 'rule': rule.to_json()})}.json")
-            report = describing.known_report(path, method, rule)
-            try:
-                if report is None:
-                    described = described or describing.described(folder, method, label(training.recipe))
-                    report = score(described, row.rule)
-                    _write(path, report.to_json())
-                yield row.recipe, Outcome(_without_lists(report), method.fingerprint()), None
-            except _CANNOT_RUN as error:
-                _log.warning("%s cannot be described: %s", label(row.recipe), error)
-                yield row.recipe, Outcome(reason=_reason(error)), error
-
-
-@dataclass(frozen=True)
-class _Describing:
-    """Describes and scores with the weights of one training, or reads back what was there."""
-
-    dataset: ReidDataset
-    out: Path
-    device: str
-    batch_size: int
-    workers: int
-    bar: Bar | None
-
-    def described(self, folder: Path, method: Method[Any], name: str) -> Described:
-        if (folder / "described.json").is_file():
-            try:
-                old = Described.load(folder)
-                if self._same(old.record, method):
-                    return old
-            except (DataError, KeyError, TypeError) as error:
-                _log.warning("%s is made again: %s", folder, error)
-        found = describe_dataset(
-            method,
-            self.dataset,
-            bar=partial(_labelled, self.bar, name) if self.bar else None,
-            device=self.device,
-            batch_size=self.batch_size,
-            workers=self.workers,
-        )
-        found.save(folder)
-        return found
-
-    def known_report(self, path: Path, method: Method[Any], rule: MatchRule) -> Report | None:
-        """The report that an earlier call has written, if it is of these weights, this data and this rule."""
-        if not path.is_file():
-            return None
-        try:
-            report = Report.from_json(path.read_text(encoding="utf-8"))
-            return report if report.rule == rule and self._same(report.provenance, method) else None
-        except (OSError, UnicodeDecodeError, DataError, KeyError, TypeError) as error:
-            _log.warning("%s is made again: %s", path, error)
-            return None
-
-    def _same(self, record: Mapping[str, Any], method: Method[Any]) -> bool:
-        there = record["fingerprint"], record["data"]["checksum"]
-        return there == (method.fingerprint(), self.dataset.checksum())
-
-
-def _without_lists(report: Report) -> Report:
-    """The report without its ranked lists, of which no table tells: there may be a hundred rows of thousands of queries."""
-    lean = (replace(query, matches=(), distances=(), right=()) for query in report.queries)
-    return replace(report, queries=tuple(lean))
-
-
-def _labelled(bar: Bar, name: str, split: str) -> Callable[[int, int], None]:
-    return bar(f"{name}: describe {split}")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _write(path: Path, text: str) -> None:
-    """Replaces a file, atomically."""
-    partial_path = path.with_name(path.name + ".partial")
-    partial_path.write_text(text, encoding="utf-8")
-    partial_path.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-__all__ = ["agreement", "page", "table"]
+__all__ = ["agreement", "cell_text", "difference_text", "flat", "page", "table"]
 
 _NAMES = {"rank_1": "Rank-1", "mAP": "mAP"}
 
@@ -19,7 +19,7 @@ _LEGEND = (
 def page(record: Mapping[str, Any]) -> str:
     """The whole of ``ablation.md``: what it was measured on, and the tables."""
     counts, data = record["data"]["counts"], record["data"]
-    changes = ", ".join(f"`{key}={value}`" for key, value in _flat(record["changes"])) or "nothing"
+    changes = ", ".join(f"`{key}={value}`" for key, value in flat(record["changes"])) or "nothing"
     lines = [
         "# Ablation",
         "",
@@ -68,13 +68,13 @@ def _told_from_zero(difference: Mapping[str, Any]) -> bool:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    name = _cell(row["name"]) + (" (reference)" if row["reference"] else "")
+    name = cell_text(row["name"]) + (" (reference)" if row["reference"] else "")
     cells = [name]
     for figure in _NAMES:
         cells += [_value(row, figure), _number(row["reported"].get(figure))]
-    cells += [_difference(row["differences"].get(figure)) for figure in _NAMES]
+    cells += [difference_text(row["differences"].get(figure)) for figure in _NAMES]
     if row["reason"]:
-        cells[1] = f"not run: {_cell(row['reason'].split('; ')[0])}"  # without the advice, which ablation.json has
+        cells[1] = f"not run: {cell_text(row['reason'].split('; ')[0])}"  # without the advice, which ablation.json has
     return f"| {' | '.join(cells)} |"
 
 
@@ -88,7 +88,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _difference(difference: Mapping[str, Any] | None) -> str:
+def difference_text(difference: Mapping[str, Any] | None) -> str:
+    """A difference, the printed one, and whether their signs agree; empty where there is none."""
     if difference is None:
         return ""
     text = ("" if _told_from_zero(difference) else "~ ") + f"{difference['measured']:+.1f}"
@@ -113,14 +114,16 @@ def _count(record: Mapping[str, Any]) -> str:
     return " ".join(parts)
 
 
-def _cell(text: str) -> str:
+def cell_text(text: str) -> str:
+    """Text that may stand in a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    """Nested settings as pairs of a dotted key and a value."""
     found: list[tuple[str, Any]] = []
     for key, value in values.items():
-        found += _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else [(f"{above}{key}", value)]
+        found += flat(value, f"{above}{key}.") if isinstance(value, Mapping) else [(f"{above}{key}", value)]
     return found
 
 

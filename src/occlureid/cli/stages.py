@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from occlureid.cli import across
 from occlureid.cli.options import Commands, add_data, add_device, add_set, bar, changes, layers, open_data, today
 from occlureid.errors import UsageError
 
@@ -67,19 +68,35 @@ def register(commands: Commands) -> None:
     evaluate = commands.add(
         "evaluate",
         _evaluate,
-        "score described datasets, several side by side, and write a report",
-        "occlureid evaluate runs/pgfa/described runs/baseline/described --report runs/report.html",
+        "score described datasets, several side by side, and write a report; or train on some datasets and score on others",
+        "occlureid evaluate runs/pgfa/described runs/baseline/described --report runs/report.html\n"
+        "  occlureid evaluate --train runs/world-a runs/world-b --test runs/world-a runs/world-b --recipe baseline pcb "
+        "--out runs/matrix",
     )
     evaluate.add_argument(
-        "described", type=Path, nargs="+", metavar="DESCRIBED", help="folder that describe has written"
+        "described", type=Path, nargs="*", metavar="DESCRIBED", help="folder that describe has written"
     )
     evaluate.add_argument("--report", type=Path, help="HTML file to write, with the same figures as JSON beside it")
+    evaluate.add_argument(
+        "--sheets",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="folders of pictures that figures has drawn, one for each DESCRIBED, to show in the report",
+    )
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the bootstrap intervals (default: 0)")
     evaluate.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the distances"
     )
-    add_set(evaluate, "rule.visibility=ignore (an ablation: all parts taken as visible)")
+    evaluate.add_argument(
+        "--shortlist",
+        type=int,
+        metavar="K",
+        help="compare local vectors only with the K nearest images by the rest of the rule (default: with all)",
+    )
+    add_set(evaluate, "rule.visibility=ignore (an ablation: all parts taken as visible); with --train, as in train")
+    across.add_options(evaluate)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -145,15 +162,24 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if across.is_asked(options):
+        return across.evaluate(options)
+    if not options.described:
+        raise UsageError(
+            "evaluate needs a folder DESCRIBED that describe has written, or --test with --train or --weights"
+        )
     from occlureid.described import Described, score
     from occlureid.report import write_evaluation
 
+    sheets = _sheets(options)
     described = [Described.load(folder) for folder in options.described]
     changed = changes(options, "rule", "evaluate --set changes only the rule, for example rule.visibility=ignore")
     names = _run_names(options.described)
     reports = []
     for item, name in zip(described, names, strict=True):
-        reports.append(score(item, changed, seed=options.seed, precision=options.precision))
+        reports.append(
+            score(item, changed, seed=options.seed, precision=options.precision, shortlist=options.shortlist)
+        )
         if not options.json:
             print(f"{name}\n{reports[-1].summary()}\n")
     if options.json:
@@ -164,8 +190,25 @@ def _evaluate(options: argparse.Namespace) -> int:
         )
     if options.report:
         runs = dict(zip(names, zip(described, reports, strict=True), strict=True))
-        print(write_evaluation(options.report, runs, date=today()))
+        shown = dict(zip(names, sheets, strict=True)) if sheets else None
+        print(write_evaluation(options.report, runs, date=today(), sheets=shown))
     return 0
+
+
+def _sheets(options: argparse.Namespace) -> list[list[Path]]:
+    """The pictures in each of the folders given, sorted by name."""
+    if not options.sheets:
+        return []
+    if not options.report or len(options.sheets) != len(options.described):
+        raise UsageError(
+            f"--sheets goes with --report and takes a folder for each of the {len(options.described)} runs, in their "
+            f"order; got {len(options.sheets)}"
+        )
+    found = [sorted(folder.glob("*.png")) for folder in options.sheets]
+    for folder, files in zip(options.sheets, found, strict=True):
+        if not files:
+            raise UsageError(f'{folder}: no pictures there; draw them with "occlureid figures"')
+    return found
 
 
 def _run_names(folders: Sequence[Path]) -> list[str]:

@@ -46,22 +46,24 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
     "sorn5": ("head", "torso", "arm", "leg"),
     "sorn2": ("person",),
     "sgam5": ("head", "upper_body", "lower_body", "shoes"),
+    "hcga4": ("head", "upper_body", "lower_body"),
 }
 """Regions of each grouping, without the background that the number in its name counts: SORN's 8, 5 and 2 labels (feet are
-legs in "sorn5") and SGAM's 5 (head, upper body with arms, lower body, shoes). "labels" keeps a parser's own parts."""
+legs in "sorn5"), SGAM's 5 (head, upper body with arms, lower body, shoes) and HCGA's 4 (the shoes belong to the lower body).
+"labels" keeps a parser's own parts."""
 
 # A label's finest region carries all that the groupings need to know of it. Socks are feet for SGAM's shoes.
-_FINEST: dict[str, tuple[str, str, str, str]] = {
-    # finest: (sorn8, sorn5, sorn2, sgam5)
-    "background": ("", "", "", ""),
-    "head": ("head", "head", "person", "head"),
-    "scarf": ("torso", "torso", "person", "upper_body"),
-    "torso": ("torso", "torso", "person", "upper_body"),
-    "upper_arm": ("upper_arm", "arm", "person", "upper_body"),
-    "lower_arm": ("lower_arm", "arm", "person", "upper_body"),
-    "upper_leg": ("upper_leg", "leg", "person", "lower_body"),
-    "lower_leg": ("lower_leg", "leg", "person", "lower_body"),
-    "foot": ("foot", "leg", "person", "shoes"),
+_FINEST: dict[str, tuple[str, str, str, str, str]] = {
+    # finest: (sorn8, sorn5, sorn2, sgam5, hcga4)
+    "background": ("", "", "", "", ""),
+    "head": ("head", "head", "person", "head", "head"),
+    "scarf": ("torso", "torso", "person", "upper_body", "upper_body"),
+    "torso": ("torso", "torso", "person", "upper_body", "upper_body"),
+    "upper_arm": ("upper_arm", "arm", "person", "upper_body", "upper_body"),
+    "lower_arm": ("lower_arm", "arm", "person", "upper_body", "upper_body"),
+    "upper_leg": ("upper_leg", "leg", "person", "lower_body", "lower_body"),
+    "lower_leg": ("lower_leg", "leg", "person", "lower_body", "lower_body"),
+    "foot": ("foot", "leg", "person", "shoes", "lower_body"),
 }
 
 
@@ -129,7 +131,7 @@ LABEL_SETS: dict[str, LabelSet] = {
 nothing is above it). "bpbreid36" are the confidence fields of BPBReID's ``.npy`` files."""
 
 # What a coarse label set cannot tell apart it must not pretend to know.
-_TOO_COARSE = {("mask", "sorn8"), ("mask", "sorn5"), ("mask", "sgam5"), ("sgam5", "sorn8"), ("sgam5", "sorn5")}
+_TOO_COARSE = {*(("mask", name) for name in GROUPINGS if name != "sorn2"), ("sgam5", "sorn8"), ("sgam5", "sorn5")}
 
 
 def label_set(name: str) -> LabelSet:

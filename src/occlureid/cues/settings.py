@@ -45,7 +45,7 @@ class CueSettings(Settings):
     labels: str | None = None
     """the label set of the part maps; what parts/labels.json says unless given, and EANet's 8 labels without one"""
     grouping: str = "sorn8"
-    """the regions that part maps are given as: sorn8, sorn5, sorn2, sgam5, or labels for the parser's own parts"""
+    """the regions that part maps are given as: sorn8, sorn5, sorn2, sgam5, hcga4, or labels for the parser's own parts"""
     threshold: float = Field(0.2, ge=0, le=1)
     """the least confidence that counts when one of several people is chosen"""
     degrade: Degradation = Degradation()

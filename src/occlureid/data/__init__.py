@@ -1,6 +1,7 @@
 """Data: datasets of the field and of one's own, joint transforms of image and cues, samplers, loaders."""
 
 from occlureid.data.dataset import Counts, ReidDataset, label_map
+from occlureid.data.guided import GuidedCues
 from occlureid.data.images import read_image
 from occlureid.data.joined import join_training, with_training
 from occlureid.data.lip import ParsingDataset, ParsingSample, read_lip, read_parsing_world
@@ -20,6 +21,7 @@ __all__ = [
     "Counts",
     "CueSource",
     "Draw",
+    "GuidedCues",
     "HorizontalFlip",
     "Layout",
     "OrderedBatches",

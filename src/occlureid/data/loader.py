@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from occlureid.data.guided import GuidedCues
 from occlureid.data.images import read_image
 from occlureid.data.samplers import Draw, EpochBatches
 from occlureid.data.transforms import Resize, Transform, to_tensor
@@ -117,6 +118,9 @@ class ReidImages(Dataset[Item | Skipped]):
         crop: crops images and gives their cues, in the place of ``cues``; None leaves them whole.
         seed: in [0, 2**63).
 
+    Attributes:
+        guided: part labels of the samples, whose maps take the place of those that cues or crop give; None for none.
+
     Raises:
         DataError: a sample's person has no label.
         SettingsError: a size or seed out of range.
@@ -148,6 +152,7 @@ class ReidImages(Dataset[Item | Skipped]):
         self.cues = cues
         self.crop = crop
         self.seed = seed
+        self.guided: GuidedCues | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -169,6 +174,8 @@ class ReidImages(Dataset[Item | Skipped]):
             else:
                 cues = self.cues(sample, (picture.height, picture.width)) if self.cues is not None else Cues()
             image, cues = self.resize(picture, cues, rng)
+            if self.guided is not None:
+                cues = self.guided.over(cues, draw.index, self.size)
         except ShapeError as error:
             raise DataError(f"{sample.path}: the cues do not fit the image: {error}") from error
         if self.augment is not None:
@@ -276,6 +283,16 @@ class BatchLoader:
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
         """Chooses the epoch, and the first batch of it (to resume in the middle)."""
         self._batches.set_epoch(epoch, start_step)
+
+    def guide(self, guided: GuidedCues | None) -> None:
+        """Gives the images other part labels, from the next epoch on.
+
+        Workers are stopped: those that the next epoch starts have the labels. Shared memory would spare their start, a few
+        hundredths of a second each, but labels could then not change their shape, and a container's small share of such
+        memory, which the batches need, would end a run without a message.
+        """
+        self.close()
+        self._images.guided = guided
 
     def close(self) -> None:
         """Stops the workers; iterating again starts new ones.

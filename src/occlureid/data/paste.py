@@ -222,7 +222,7 @@ def _amount_for(left: Callable[[float], float], wanted: float) -> float:
 class PasteObstacle:
     """With probability p, one of the cutouts is laid over the person, and the cues below it are hidden.
 
-    The person is where the foreground or the part map of the cues says, or, without them, where ``body_prior`` says.
+    The person is where the foreground or the part map of the cues says, or, where they say nothing, where ``body_prior`` does.
 
     Attributes:
         cutouts: the obstacles, each as likely.
@@ -266,4 +266,5 @@ def _body(cues: Cues, height: int, width: int) -> Tensor:
         return body_prior(height, width)
     if tuple(known.shape) != (height, width):
         raise ShapeError(f"maps of the cues must be of the image's size {(height, width)}, got {tuple(known.shape)}")
-    return known if bool(known.sum() > 0) else body_prior(height, width)
+    somewhere = 0 < float(known.sum()) < known.numel()  # a foreground that is everywhere says nothing
+    return known if somewhere else body_prior(height, width)

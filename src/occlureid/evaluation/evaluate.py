@@ -14,6 +14,7 @@ from occlureid.errors import DataError, ShapeError, UsageError
 from occlureid.evaluation.metrics import Scores, score_blocks
 from occlureid.evaluation.report import Counts, Interval, QueryResult, Report, Slice
 from occlureid.evaluation.truth import Truth, find_truth
+from occlureid.evaluation.two_stages import score_two_stages
 from occlureid.matching import MEMORY, MatchRule, Precision, stream_distances
 from occlureid.types import Descriptor, Protocol, Sample
 
@@ -38,6 +39,7 @@ def evaluate(
     top: int = 10,
     memory: int = MEMORY,
     precision: Precision = "float32",
+    shortlist: int | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -59,6 +61,8 @@ def evaluate(
         top: how many of each query's nearest images the report names.
         memory: bytes of workspace for comparing descriptors.
         precision: of comparing descriptors.
+        shortlist: compare only so many gallery images of each query by the whole rule, those nearest without local vectors;
+            they are ranked first, the rest after them as it is. Ignored images are not among them.
         provenance: settings, versions, checksums and the like, put into the report as they are; plain JSON values.
         progress: called after each block with the number of queries done and Q.
 
@@ -75,8 +79,15 @@ def evaluate(
         raise UsageError(f"resamples and top must be at least 1, got {resamples} and {top}")
     truth = find_truth(query, gallery, protocol)
     _check_scorable(query, truth, protocol)
-    blocks = _blocks(source, truth, rule, memory, precision)
-    scores = score_blocks(_reported(blocks, len(query), progress), truth, ranks=max(_RANKS, *protocol.ranks), top=top)
+    ranks = max(_RANKS, *protocol.ranks)
+    if shortlist is None:
+        blocks = _blocks(source, truth, rule, memory, precision)
+        scores = score_blocks(_reported(blocks, len(query), progress), truth, ranks=ranks, top=top)
+    else:
+        known, pair = _descriptors(source, truth, rule)
+        scores = score_two_stages(
+            known, *pair, truth, shortlist, ranks=ranks, top=top, memory=memory, precision=precision, progress=progress
+        )
     scored = scores.scored
     columns = {
         "rank_1": scores.curve[:, 0],
@@ -107,6 +118,7 @@ def evaluate(
         by_obstacle=_by_obstacle(query, scored, columns),
         queries=tuple(_query_result(i, sample, gallery, scores) for i, sample in enumerate(query)),
         provenance={**(provenance or {}), "bootstrap": {"seed": seed, "resamples": resamples, "unit": "person"}},
+        shortlist=shortlist,
     )
 
 
@@ -132,12 +144,21 @@ def _blocks(
             raise ShapeError(f"distances must have shape (Q, G) = {expected} as the samples, got {tuple(source.shape)}")
         starts = range(0, len(truth), _ROWS)
         return ((slice(start, min(start + _ROWS, len(truth))), source[start : start + _ROWS]) for start in starts)
+    known, pair = _descriptors(source, truth, rule)
+    return stream_distances(known, *pair, memory=memory, precision=precision)
+
+
+def _descriptors(
+    source: Tensor | tuple[Descriptor, Descriptor], truth: Truth, rule: MatchRule | None
+) -> tuple[MatchRule, tuple[Descriptor, Descriptor]]:
+    if isinstance(source, Tensor):
+        raise UsageError("a shortlist needs descriptors, which are compared in two stages; distances are final")
     if rule is None:
         raise UsageError("descriptors need a rule to be compared by; pass the method's rule, or distances")
-    if (len(source[0]), len(source[1])) != expected:
-        got = (len(source[0]), len(source[1]))
+    got, expected = (len(source[0]), len(source[1])), (len(truth), truth.gallery)
+    if got != expected:
         raise ShapeError(f"query and gallery must have {expected} descriptors as the samples, got {got}")
-    return stream_distances(rule, *source, memory=memory, precision=precision)
+    return rule, source
 
 
 def _reported(

@@ -111,6 +111,8 @@ class Report:
         by_obstacle: scores by what hides the query's person, where samples know it.
         queries: one result a query, in the order of the query list.
         provenance: settings, versions, checksums, seed and the like, as the caller gave them.
+        shortlist: how many gallery images of each query were compared by the whole rule and ranked first, the others following
+            in the order of the rule without local vectors; None where all were compared by the whole rule.
     """
 
     protocol: Protocol
@@ -126,6 +128,7 @@ class Report:
     by_obstacle: tuple[Slice, ...]
     queries: tuple[QueryResult, ...]
     provenance: Mapping[str, Any]
+    shortlist: int | None = None
 
     def rank(self, k: int) -> float:
         """Rank-k accuracy.
@@ -158,6 +161,8 @@ class Report:
         for label, value, interval in rows:
             spread = f"  [{100 * interval.low:5.1f}, {100 * interval.high:5.1f}]" if interval else ""
             lines.append(f"  {label:<24}{100 * value:6.1f} %{spread}")
+        if self.shortlist is not None:
+            lines.append(f"  local vectors compared with the {self.shortlist} nearest gallery images only")
         if self.without_match:
             lines.append(
                 f"  {len(self.without_match)} queries have no right image in the gallery, first: {self.without_match[0]}"

@@ -17,11 +17,10 @@ from occlureid.matching.kernel import (
     exact_dtype,
     mix,
     prepare,
-    prepare_local,
     row_width,
-    spatial_block,
 )
 from occlureid.matching.rule import MatchRule
+from occlureid.matching.spatial import fill_spatial, prepare_gallery, prepare_query, spatial_block
 from occlureid.types import Descriptor
 
 __all__ = ["MEMORY", "Precision", "distance_matrix", "pairwise_distances", "stream_distances"]
@@ -87,7 +86,8 @@ def distance_matrix(
 
     Raises:
         FingerprintError: the descriptors come from two models.
-        ShapeError: they differ in shape or device, lack the local vectors that the rule needs, or ``out`` does not fit.
+        ShapeError: they differ in shape or device, lack the local vectors that the rule needs, or have some that are not finite
+            where saliency is not 0; or ``out`` does not fit.
         UsageError: memory is not positive, or the precision is unknown or does not go with the rule.
     """
     check_pair(rule, query, gallery)
@@ -104,7 +104,7 @@ def distance_matrix(
         if rule.spatial_weight < 1:
             _fill_base(rule, query, gallery, memory, precision, out)
         if rule.spatial_weight > 0:
-            _fill_spatial(rule, query, gallery, memory, precision, out)
+            fill_spatial(rule, query, gallery, memory, precision, out)
     return out
 
 
@@ -188,34 +188,5 @@ def _prepare_chunk(rule: MatchRule, item: Descriptor, side: Side, dtype: torch.d
     return Ready(vectors, weights, first.sizes)
 
 
-def _fill_spatial(
-    rule: MatchRule, query: Descriptor, gallery: Descriptor, memory: int, precision: Precision, out: Tensor
-) -> None:
-    """Writes the distances by local vectors, or mixes them into what ``out`` holds."""
-    dtype = getattr(torch, precision)
-    places, size = _local_shape(query)
-    other_places, _ = _local_shape(gallery)
-    # An image's vectors exist four times while they are prepared; a pair's distances once, and once more as a minimum.
-    query_rows = _between(memory // 4 // (16 * places * size + 1), len(query))
-    gallery_rows = _between(
-        min(
-            memory // 4 // (16 * other_places * size + 1),
-            memory // 4 // (4 * query_rows * places * (other_places + 2) + 1),
-        ),
-        len(gallery),
-    )
-    for top in range(0, len(query), query_rows):
-        ready = prepare_local(query[top : top + query_rows], "query", dtype)
-        for left in range(0, len(gallery), gallery_rows):
-            spatial = spatial_block(ready, prepare_local(gallery[left : left + gallery_rows], "gallery", dtype))
-            target = out[top : top + query_rows, left : left + gallery_rows]
-            target.copy_(spatial if rule.spatial_weight == 1 else mix(rule, target, spatial))
-
-
-def _local_shape(item: Descriptor) -> tuple[int, int]:
-    """T and S; S as it is padded."""
-    return (0, 0) if item.spatial is None else (item.spatial.shape[1], item.spatial.shape[2] + 32)
-
-
 def _spatial(query: Descriptor, gallery: Descriptor, dtype: torch.dtype) -> Tensor:
-    return spatial_block(prepare_local(query, "query", dtype), prepare_local(gallery, "gallery", dtype))
+    return spatial_block(prepare_query(query, dtype), prepare_gallery(gallery, dtype))

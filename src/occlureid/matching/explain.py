@@ -8,11 +8,37 @@ import torch
 from torch import Tensor
 
 from occlureid.errors import ShapeError
-from occlureid.matching.kernel import check_pair, mix, part_weights, prepare_local, spatial_block, unit
+from occlureid.matching.kernel import check_pair, mix, part_weights, unit
+from occlureid.matching.locations import local_vectors
 from occlureid.matching.rule import MatchRule
 from occlureid.types import Descriptor
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "LocationMatches", "best_matches", "explain"]
+
+
+_BY_LOCATIONS = MatchRule(part_factor=0, spatial_weight=1)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LocationMatches:
+    """What each location of a query image found in a gallery image, to draw lines between them.
+
+    Attributes:
+        indices: (T_q,) int64, the most similar location of the gallery image, the first of several; -1 where the query has
+            no such location (its saliency is 0), and everywhere if the gallery image has none.
+        distances: (T_q,) 1 - cosine in [0, 2] to it, infinite where there is none.
+        weights: (T_q,) share of the query's saliency, summing to 1; 0 where the query has no such location.
+    """
+
+    indices: Tensor
+    distances: Tensor
+    weights: Tensor
+
+    @property
+    def distance(self) -> float:
+        """What the rule calls the distance by local vectors: the weighted mean, infinite where one image has no location."""
+        found = self.indices >= 0
+        return float((self.weights[found] * self.distances[found]).sum()) if bool(found.any()) else float("inf")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -62,8 +88,8 @@ def explain(rule: MatchRule, query: Descriptor, gallery: Descriptor) -> Explanat
         distance = _combine(rule, global_distance, part_distances, weights)
         spatial = None
         if rule.spatial_weight > 0:
-            rows = [_one_spatial(query[i : i + 1], gallery[i : i + 1]) for i in range(len(query))]
-            spatial = torch.stack(rows) if rows else distance.new_empty(0)
+            pairs = [best_matches(query[i : i + 1], gallery[i : i + 1]) for i in range(len(query))]
+            spatial = torch.tensor([pair.distance for pair in pairs], dtype=torch.float64, device=distance.device)
             distance = spatial if rule.spatial_weight == 1 else mix(rule, distance, spatial)
     return Explanation(
         distance=distance.float(),
@@ -72,6 +98,32 @@ def explain(rule: MatchRule, query: Descriptor, gallery: Descriptor) -> Explanat
         part_weights=weights.float(),
         spatial_distance=None if spatial is None else spatial.float(),
     )
+
+
+def best_matches(query: Descriptor, gallery: Descriptor) -> LocationMatches:
+    """For each location of one query image, its most similar location of one gallery image, in float64.
+
+    Args:
+        query: one image, with (1, T_q, S) local vectors.
+        gallery: one image of the same model, with (1, T_g, S) local vectors; T may differ.
+
+    Raises:
+        FingerprintError: the descriptors come from two models.
+        ShapeError: there is not one image on each side, or they lack local vectors or differ in their length.
+    """
+    check_pair(_BY_LOCATIONS, query, gallery)
+    if len(query) != 1 or len(gallery) != 1:
+        raise ShapeError(f"best_matches compares one image with one, got {len(query)} and {len(gallery)}")
+    (vectors, saliency), (others, other_saliency) = local_vectors(query), local_vectors(gallery)
+    with torch.no_grad():
+        here, there = saliency[0] != 0, (other_saliency[0] != 0).nonzero()[:, 0]
+        indices = torch.full((len(here),), -1, device=here.device)
+        distances = torch.full((len(here),), torch.inf, dtype=torch.float64, device=here.device)
+        weights = torch.where(here, saliency[0].double() / saliency[0].sum(dtype=torch.float64), 0)
+        if bool(here.any()) and len(there):
+            nearest = (1 - unit(vectors[0, here].double()) @ unit(others[0, there].double()).T).min(1)
+            indices[here], distances[here] = there[nearest.indices], nearest.values
+    return LocationMatches(indices, distances, weights)
 
 
 def _row_distance(rule: MatchRule, query: Tensor, gallery: Tensor) -> Tensor:
@@ -96,8 +148,3 @@ def _combine(rule: MatchRule, global_distance: Tensor, part_distances: Tensor, w
             shared = gamma * (1 + near_global) / 2 + beta * (weights * (1 + near_parts) / 2).sum(1)
             distance = gamma + beta * parts - shared
     return torch.where(total > 0, distance, torch.inf)
-
-
-def _one_spatial(query: Descriptor, gallery: Descriptor) -> Tensor:
-    local = prepare_local(query, "query", torch.float64), prepare_local(gallery, "gallery", torch.float64)
-    return spatial_block(*local)[0, 0]

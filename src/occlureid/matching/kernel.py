@@ -33,7 +33,6 @@ from occlureid.matching.rule import MatchRule
 from occlureid.types import Descriptor
 
 __all__ = [
-    "Local",
     "Ready",
     "Side",
     "block",
@@ -42,10 +41,8 @@ __all__ = [
     "mix",
     "part_weights",
     "prepare",
-    "prepare_local",
     "row_width",
     "safe_root",
-    "spatial_block",
     "unit",
 ]
 
@@ -68,19 +65,6 @@ class Ready:
     vectors: Tensor
     weights: Tensor
     sizes: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Local:
-    """One side of a comparison by local vectors.
-
-    Attributes:
-        vectors: (N T, W) vectors of length 1, with a column for the constant 1 of 1 - s.
-        saliency: (N, T), summing to 1 for each image that has any.
-    """
-
-    vectors: Tensor
-    saliency: Tensor
 
 
 def check_pair(rule: MatchRule, query: Descriptor, gallery: Descriptor) -> None:
@@ -134,9 +118,9 @@ def part_weights(rule: MatchRule, visibility: Tensor) -> Tensor:
     return visibility.to(dtype)
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """Scales vectors to length 1 along the last dimension; zero stays zero."""
-    return _scaled(vectors, 1.0)
+def unit(vectors: Tensor, norm: Tensor | None = None) -> Tensor:
+    """Scales vectors to length 1 along the last dimension; zero stays zero. ``norm`` is their length, where it is known."""
+    return _scaled(vectors, 1.0, norm)
 
 
 def _norm(vectors: Tensor) -> Tensor:
@@ -239,39 +223,6 @@ def safe_root(square: Tensor, floor: Tensor) -> Tensor:
     """The square root where ``square`` exceeds ``floor``, elsewhere 0 with gradient 0 (a root's own gradient is infinite)."""
     enough = square > floor
     return torch.where(enough, torch.where(enough, square, 1).sqrt(), 0)
-
-
-def prepare_local(item: Descriptor, side: Side, dtype: torch.dtype) -> Local:
-    """Readies the local vectors of N images (GASM); those of the query without saliency are excluded.
-
-    Raises:
-        ShapeError: there are no local vectors.
-    """
-    if item.spatial is None or item.saliency is None:
-        raise ShapeError("local vectors are needed, but spatial is None")
-    compute = torch.float32 if dtype == torch.bfloat16 else dtype
-    saliency, spatial = item.saliency.to(compute), item.spatial
-    if side == "query":
-        spatial = spatial.masked_fill(saliency[..., None] == 0, 0)
-        total = saliency.sum(1, keepdim=True)
-        saliency = saliency / torch.where(total > 0, total, 1)
-    vectors = unit(spatial.to(compute)).flatten(0, 1) * (-1.0 if side == "query" else 1.0)
-    vectors = F.pad(F.pad(vectors, (0, 1), value=1.0), (0, _aligned(vectors.shape[1] + 1) - vectors.shape[1] - 1))
-    return Local(vectors.to(dtype), saliency)
-
-
-def spatial_block(query: Local, gallery: Local) -> Tensor:
-    """(Q, G) saliency-weighted distances of each query location to its best match in the gallery image (GASM Eq. 6, 7).
-
-    Needs Q T_q G T_g numbers at once, so that callers choose small blocks. A query without saliency is at infinity.
-    """
-    (images, places), (others, other_places) = query.saliency.shape, gallery.saliency.shape
-    if places == 0 or other_places == 0:
-        return query.saliency.new_full((images, others), torch.inf)
-    apart = query.vectors @ gallery.vectors.T
-    nearest = apart.view(images * places, others, other_places).amin(2).to(query.saliency.dtype)
-    distance = (query.saliency[:, None] @ nearest.view(images, places, others))[:, 0]
-    return torch.where(query.saliency.sum(1, keepdim=True) > 0, distance, torch.inf)
 
 
 def mix(rule: MatchRule, distance: Tensor, spatial: Tensor) -> Tensor:

@@ -29,7 +29,9 @@ class MatchRule:
 
         distance = (1 - lambda) distance + lambda sum_t (S_t^q / sum S^q) min_u (1 - s(x_t^q, x_u^g))
 
-    A pair with nothing to compare (gamma = 0 and no shared part, or a query without saliency) has distance infinity.
+    A location of saliency 0 does not exist, neither among t nor among u; the two maps may differ in size.
+
+    A pair with nothing to compare (gamma = 0 and no shared part, or an image without any location) has distance infinity.
 
     Attributes:
         metric: "cosine" or "euclidean" for the global and part vectors.

@@ -27,6 +27,7 @@ from occlureid.cues.crop import Crop, Cropping
 from occlureid.cues.settings import CueSettings
 from occlureid.data.loader import CueSource
 from occlureid.errors import DataError, MissingCueError, MissingWeightsError, SettingsError, ShapeError, UsageError
+from occlureid.guidance import Guidance, TrainingView
 from occlureid.matching import MatchRule
 from occlureid.types import CueName, Cues, Descriptor, Region
 
@@ -83,11 +84,13 @@ class Maps:
         labels: (B, h, w) int64, the label of each pixel, 0 for the background; None where it predicts none.
         names: of the labels from 1 on.
         attention: (B, N, h, w) float in [0, 1], how much each of N maps looks at each place; None where there are none.
+        attention_names: of the N maps, or none.
     """
 
     labels: Tensor | None = None
     names: tuple[str, ...] = ()
     attention: Tensor | None = None
+    attention_names: tuple[str, ...] = ()
 
 
 Output = TypeVar("Output")
@@ -154,6 +157,21 @@ class Method(nn.Module, ABC, Generic[Output]):
         Args:
             cues: those of all training images in batches, cropped and resized, without any augmentation; made as they are
                 asked for, so that a method which does not look costs nothing.
+        """
+
+    def guide(self, view: TrainingView) -> Guidance | None:
+        """Part labels for the training images, from before the coming epoch on; None keeps those in force.
+
+        Called before every epoch, in all processes with the same weights, and made the same by ``view.merge``. They reach
+        ``losses`` as part_map and foreground, which ``needs.train`` then does not list. Weights are not to be trained here.
+        """
+        return None
+
+    def conclude(self, view: TrainingView) -> None:
+        """Measures what belongs with the finished weights, into buffers; does nothing unless overridden.
+
+        Called after the last epoch with the chosen weights, which are then written. Where a run is killed right behind it,
+        it is called again on what it left, and must come to the same.
         """
 
     def maps(self, images: Tensor, cues: Cues) -> Maps:

@@ -54,13 +54,13 @@ def pixel_cross_entropy(
 
     Args:
         logits: (B, K, h, w), before the softmax.
-        labels: (B, h, w) int64 in [0, K).
+        labels: (B, h, w) int64 in [0, K), or -1 for a pixel of which nothing is known: it is left out.
         smoothing: e in [0, 1); 0 is the plain cross entropy.
         average: "pixels" takes the mean over all pixels of the batch; "classes" the mean over the pixels of each class
             first and then over the classes that the batch shows, so that small parts weigh as much as the background.
 
     Returns:
-        A scalar.
+        A scalar; 0, still attached to the graph, where nothing is known of any pixel.
 
     Raises:
         ShapeError: the shapes do not fit.
@@ -69,8 +69,10 @@ def pixel_cross_entropy(
         raise ShapeError(
             f"labels must have shape (B, h, w) for logits (B, K, h, w), got {tuple(labels.shape)} and {tuple(logits.shape)}"
         )
+    terms = F.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=-1, reduction="none")
+    known = labels >= 0
     if average == "pixels":
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-    terms = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none").flatten()
-    count = torch.bincount(labels.flatten(), minlength=logits.shape[1]).to(terms)
-    return (terms / count[labels.flatten()]).sum() / (count > 0).sum()
+        return terms.sum() / known.sum().clamp_min(1)
+    terms, labels = terms[known], labels[known]
+    count = torch.bincount(labels, minlength=logits.shape[1]).to(terms)
+    return (terms / count[labels]).sum() / (count > 0).sum().clamp_min(1)

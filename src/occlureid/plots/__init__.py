@@ -6,18 +6,22 @@ page it stands in (``currentColor`` and the variables ``--run-0`` to ``--run-5``
 
 from occlureid.plots.charts import RUN_COLOURS, Bar, bars_svg, cmc_svg, lines_svg
 from occlureid.plots.figures import draw_crop, draw_heat, draw_labels, draw_visibilities, legend
+from occlureid.plots.matches import MatchLine, distance_scale, draw_matches
 from occlureid.plots.pictures import RankedPicture, contact_sheet, draw_parts, ranked_list_image
 
 __all__ = [
     "RUN_COLOURS",
     "Bar",
+    "MatchLine",
     "RankedPicture",
     "bars_svg",
     "cmc_svg",
     "contact_sheet",
+    "distance_scale",
     "draw_crop",
     "draw_heat",
     "draw_labels",
+    "draw_matches",
     "draw_parts",
     "draw_visibilities",
     "legend",

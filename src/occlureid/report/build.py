@@ -108,7 +108,7 @@ def _run(run: Run, queries: int, images: int) -> RunView:
         best=tuple(query_view(run, index, images) for index in best),
         worst=tuple(query_view(run, index, images) for index in worst),
         without_match=report.without_match,
-        rule=_rule_text(report.rule) if report.rule else "",
+        rule=_rule_text(report.rule, report.shortlist) if report.rule else "",
         settings=_yaml(report.provenance),
         facts=_run_facts(report),
         commands=run.commands,
@@ -158,7 +158,7 @@ def _bin_name(name: str) -> str:
         return name
 
 
-def _rule_text(rule: MatchRule) -> str:
+def _rule_text(rule: MatchRule, shortlist: int | None) -> str:
     pieces = [f"{rule.metric.capitalize()} distance", f"global weight {rule.global_weight:g}"]
     if rule.part_factor == 0:
         pieces.append("parts not compared")
@@ -172,7 +172,8 @@ def _rule_text(rule: MatchRule) -> str:
         if rule.form == "sum":
             pieces.append("summed, not averaged")
     if rule.spatial_weight > 0:
-        pieces.append(f"local vectors with weight {rule.spatial_weight:g}")
+        where = "" if shortlist is None else f", for the {shortlist} nearest images by the rest of the rule"
+        pieces.append(f"local vectors with weight {rule.spatial_weight:g}{where}")
     return "; ".join(pieces) + "."
 
 

@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from occlureid.data.guided import GuidedCues
 from occlureid.data.loader import Batch, CueSource, ReidImages, make_loader
 from occlureid.data.paste import Cutout, PasteObstacle
 from occlureid.data.samplers import BalancedBatches, EpochBatches, OrderedBatches, ShuffledBatches
 from occlureid.data.transforms import Compose, HorizontalFlip, PadCrop, RandomErasing, Transform
+from occlureid.guidance import Guidance
 from occlureid.methods import Method
 from occlureid.training.settings import TrainSettings
 from occlureid.types import Cues, Sample
 
-__all__ = ["Batches", "augmentation", "make_batches", "plain_cues", "samples_checksum"]
+__all__ = ["Batches", "augmentation", "make_batches", "plain_cues", "relative_paths", "samples_checksum"]
 
 
 def augmentation(settings: TrainSettings, obstacles: Sequence[Cutout] = ()) -> Compose:
@@ -101,6 +103,10 @@ class Batches:
         self.steps_per_epoch = batches.steps
         self._loader = make_loader(images, batches, workers=settings.workers, on_corrupt=settings.on_corrupt)
 
+    def guide(self, guidance: Guidance) -> None:
+        """Gives the images the part labels of a guidance, from the next epoch on."""
+        self._loader.guide(GuidedCues(guidance.labels, guidance.known, guidance.parts))
+
     def epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
         """The batches of an epoch, from 0, from a step of it on: a function of these two numbers and the seed."""
         self._loader.set_epoch(epoch, start_step)
@@ -130,8 +136,16 @@ def plain_cues(
                 yield batch.cues
 
 
+def relative_paths(samples: Sequence[Sample]) -> list[str]:
+    """The images' paths, relative to the folder that they share."""
+    root = os.path.commonpath([sample.path.parent for sample in samples])
+    return [os.path.relpath(sample.path, root) for sample in samples]
+
+
 def samples_checksum(samples: Sequence[Sample]) -> str:
     """sha256 over the samples, their paths relative to the folder they share: moving the data does not change it."""
-    root = os.path.commonpath([sample.path.parent for sample in samples])
-    lines = sorted(f"{os.path.relpath(s.path, root)}\t{s.person}\t{s.camera}\t{s.visible_fraction}\n" for s in samples)
+    lines = sorted(
+        f"{path}\t{s.person}\t{s.camera}\t{s.visible_fraction}\n"
+        for path, s in zip(relative_paths(samples), samples, strict=True)
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

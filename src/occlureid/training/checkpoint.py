@@ -6,6 +6,7 @@ disk and then moved over the old one: a process killed at any instant leaves the
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, get_origin, get_type_hints
 import torch
 
 from occlureid.errors import DataError, UsageError
+from occlureid.guidance import Guidance
 
 __all__ = [
     "Checkpoint",
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 WITHOUT_EFFECT = frozenset(
-    {"workers", "log_every", "checkpoint_every", "on_corrupt", "accelerator", "devices", "nodes"}
+    {"workers", "log_every", "checkpoint_every", "guidance_every", "on_corrupt", "accelerator", "devices", "nodes"}
 )
 """Settings that may change on resume: they leave the weights alone; the last three count through ``RunIdentity``."""
 
@@ -85,13 +87,17 @@ class RunState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run continues from; the tensors by name in ``model``, the rest as torch's own ``state_dict``."""
+    """All that a run continues from; the tensors by name in ``model``, the rest as torch's own ``state_dict``.
+
+    ``guidance`` are the part labels in force, None for a method that makes none.
+    """
 
     identity: RunIdentity
     state: RunState
     model: dict[str, Any]
     optimiser: dict[str, Any]
     scaler: dict[str, Any]
+    guidance: Guidance | None = None
 
 
 def force_to_disk(path: Path) -> None:
@@ -118,6 +124,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "optimiser": checkpoint.optimiser,
         "scaler": checkpoint.scaler,
     }
+    if checkpoint.guidance is not None:
+        content["guidance"] = _plain(checkpoint.guidance)
     try:
         with partial.open("wb") as file:
             torch.save(content, file)
@@ -157,7 +165,42 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if wrong := [name for name, value in tensors.items() if not isinstance(value, dict)]:
         raise DataError(f"{path}: not a checkpoint of this package: {', '.join(wrong)} missing")
     identity = RunIdentity(**_checked(path, RunIdentity, content.get("identity")))
-    return Checkpoint(identity, RunState(**_checked(path, RunState, content.get("state"))), **tensors)  # type: ignore[arg-type]
+    state = RunState(**_checked(path, RunState, content.get("state")))
+    guidance = _guidance(path, content["guidance"], state.closed) if "guidance" in content else None
+    return Checkpoint(identity, state, **tensors, guidance=guidance)  # type: ignore[arg-type]
+
+
+def _plain(guidance: Guidance) -> dict[str, Any]:
+    return {
+        "labels": guidance.labels.cpu().contiguous(),
+        "known": guidance.known.cpu().contiguous(),
+        "parts": guidance.parts,
+        "epoch": guidance.epoch,
+        "record": json.dumps(guidance.record, allow_nan=False),
+    }
+
+
+def _guidance(path: Path, entry: Any, closed: int) -> Guidance:
+    kinds = {"labels": torch.Tensor, "known": torch.Tensor, "parts": int, "epoch": int, "record": str}
+    if not isinstance(entry, dict) or entry.keys() != kinds.keys():
+        raise DataError(f"{path}: damaged guidance: expected {', '.join(kinds)}, got {str(entry)[:200]}")
+    for name, kind in kinds.items():
+        value = entry[name]
+        if type(value) is not kind:
+            raise DataError(f"{path}: damaged guidance: {name} must be of type {kind.__name__}, got {str(value)[:200]}")
+        # a tensor that is not laid out plainly may claim any number of elements, whatever the file holds
+        plain = not isinstance(value, torch.Tensor) or (
+            value.layout == torch.strided and value.device.type == "cpu" and value.is_contiguous() and value.numel() > 0
+        )
+        if not plain:
+            raise DataError(f"{path}: damaged guidance: {name} must be a plain tensor that is not empty")
+    try:
+        record = json.loads(entry["record"])
+        if not isinstance(record, dict) or not 0 <= entry["epoch"] <= closed:
+            raise DataError(f"{path}: damaged guidance: epoch {entry['epoch']}, record {str(record)[:200]}")
+        return Guidance(entry["labels"], entry["known"], entry["parts"], entry["epoch"], record)
+    except (ValueError, RecursionError) as error:  # of JSON, and ShapeError
+        raise DataError(f"{path}: damaged guidance: {error}") from error
 
 
 def _checked(path: Path, cls: type, record: Any) -> dict[str, Any]:

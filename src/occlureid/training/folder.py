@@ -82,7 +82,8 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for old in (*(self.path / name for name in FILES), *self.path.glob("events/events.out.tfevents.*")):
+            found = (*self.path.glob("events/events.out.tfevents.*"), *self.path.glob("guidance/epoch_*.npz"))
+            for old in (*(self.path / name for name in FILES), *found):
                 old.unlink(missing_ok=True)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be written ({error.strerror or error})") from error

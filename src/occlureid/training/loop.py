@@ -19,16 +19,20 @@ from occlureid.data.dataset import ReidDataset, label_map
 from occlureid.data.loader import CueSource
 from occlureid.data.paste import Cutout
 from occlureid.errors import DataError, UsageError
+from occlureid.guidance import Guidance
 from occlureid.methods import Method
-from occlureid.training.batches import Batches, plain_cues, samples_checksum
+from occlureid.training.batches import Batches, plain_cues, relative_paths, samples_checksum
 from occlureid.training.checkpoint import Checkpoint, RunIdentity, RunState
 from occlureid.training.folder import RunFolder
+from occlureid.training.guidance_file import guidance_name, write_guidance
+from occlureid.training.guiding import Guiding
 from occlureid.training.logbook import Logbook
 from occlureid.training.processes import StopSignals, TrainingStoppedError, agree, start_processes
 from occlureid.training.schedule import learning_rate_factor
 from occlureid.training.settings import TrainSettings
 from occlureid.training.step import Share, StepSummary, Updater
 from occlureid.training.validation import ValidationSplit, score, split_validation
+from occlureid.training.view import RunView
 from occlureid.types import Sample
 
 __all__ = ["TrainResult", "train_method", "training_labels"]
@@ -87,9 +91,9 @@ def train_method(
     """Trains a method; afterwards it holds the chosen weights, on the device it was trained on, in evaluation mode.
 
     ``out`` receives ``settings.yaml``, ``labels.json``, ``log.jsonl``, TensorBoard ``events/``, ``checkpoint.pt`` and
-    ``weights.safetensors``. Only training images are looked at: query and gallery of the dataset play no part. The
-    caller's random state is left as it was. With several processes all call this alike, and ``out`` is on storage that
-    all of them see.
+    ``weights.safetensors``, and ``guidance/`` where the settings ask for the part labels that a method makes. Only training
+    images are looked at: query and gallery of the dataset play no part. The caller's random state is left as it was. With
+    several processes all call this alike, and ``out`` is on storage that all of them see.
 
     Args:
         method: with as many classes as ``training_labels`` has persons.
@@ -174,6 +178,9 @@ class _Run:
             device=fabric.device.type,
         )
         self.state = RunState()
+        self.guiding = Guiding(fabric, method, RunView(fabric, method, split.train, labels, settings, cues))
+        self.guidance: Guidance | None = None
+        self.since = 0.0
 
     def to_the_end(self, *, resume: bool, overwrite: bool) -> TrainResult:
         """From the beginning or a checkpoint to the end."""
@@ -190,6 +197,9 @@ class _Run:
         if stored is not None:
             updater.load_state(stored.model, stored.optimiser, stored.scaler)
             _log.info("%s: going on after step %d (epoch %d)", self.folder.path, self.state.step, self.state.closed + 1)
+            if stored.guidance is not None:
+                self.guiding.check(stored.guidance)
+                self.take(stored.guidance)
         elif self.first:
             self.folder.clear()
         del stored
@@ -209,7 +219,7 @@ class _Run:
         """Writes a checkpoint of this moment, between two steps."""
         if self.first:
             self.state.log_bytes = self.logbook.settle()
-            self.folder.write_checkpoint(Checkpoint(self.identity, self.state, *updater.state()))
+            self.folder.write_checkpoint(Checkpoint(self.identity, self.state, *updater.state(), self.guidance))
         self.fabric.barrier()
 
     def result(self) -> TrainResult:
@@ -228,10 +238,44 @@ class _Run:
         _log.info("%s: %s", self.folder.path, result.summary())
         return result
 
+    def take(self, guidance: Guidance) -> None:
+        """Lets part labels be in force from the next batches on."""
+        self.guidance = guidance
+        self.batches.guide(guidance)
+
+    def guide(self, updater: Updater) -> None:
+        """Asks the method for part labels; new ones are in a checkpoint before anything is learned from them."""
+        state, every = self.state, self.settings.guidance_every
+        if not self.guiding.guides or (self.guidance is not None and self.guidance.epoch == state.closed):
+            return  # the second: they are in the checkpoint that this run goes on from
+        clock = time.monotonic()
+        new = self.guiding.ask(state.closed, self.guidance)
+        if new is not None:
+            self.take(new)
+        if self.guidance is None:
+            return
+        age = state.closed - self.guidance.epoch
+        record: dict[str, Any] = {"event": "guidance", "step": state.step, "epoch": state.closed + 1, "age": age}
+        scalars = {"guidance/age": float(age)}
+        if new is not None:
+            record |= {"seconds": round(time.monotonic() - clock, 2), "record": new.record}
+            scalars |= {f"guidance/{k}": v for k, v in new.record.items() if type(v) in (int, float)}
+        self.logbook.write(record, step=state.step, scalars=scalars)
+        if self.first and every and (state.closed % every == 0 or state.closed + 1 == self.settings.epochs):
+            path = self.folder.path / guidance_name(state.closed)
+            write_guidance(path, self.guidance, state.closed, relative_paths(self.split.train))
+        if new is not None:
+            self.save(updater)
+
     def train_epoch(self, updater: Updater) -> None:
         """The steps of an epoch that are still to do."""
         state, settings, per_epoch = self.state, self.settings, self.batches.steps_per_epoch
         start, trained = state.step - state.closed * per_epoch, 0
+        if start == 0:
+            self.guide(updater)
+        self.since = time.monotonic()
+        if self.fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.fabric.device)
         batches = self.batches.epoch(state.closed, start)
         title = f"epoch {state.closed + 1}/{settings.epochs}"
         clock, images = time.monotonic(), 0
@@ -297,6 +341,21 @@ class _Run:
         if self.first:
             self.folder.write_weights(self.method)
 
+    def conclude(self) -> None:
+        """The last weights, with what the method measures at the end; the run's own state stays as it is, to be continued."""
+        if not self.guiding.concludes:
+            if not self.split.query:
+                self.write_weights()
+            return
+        state = {name: value.clone() for name, value in self.method.state_dict().items()}
+        if self.split.query:
+            self.fabric.barrier()  # the first process has written the chosen weights
+            self.folder.read_weights(self.method)
+            self.fabric.barrier()  # all have read them before they are written anew
+        self.guiding.conclude(self.settings.epochs, self.guidance)
+        self.write_weights()
+        self.method.load_state_dict(state)
+
     def close_epoch(self, updater: Updater) -> None:
         """Validation if it is due, the choice of weights, and a checkpoint."""
         state, settings = self.state, self.settings
@@ -305,6 +364,9 @@ class _Run:
         epoch, clock = state.closed + 1, time.monotonic()
         last = epoch == settings.epochs
         record: dict[str, Any] = {"event": "epoch", "epoch": epoch, "step": state.step}
+        record["train_seconds"] = round(clock - self.since, 2)  # since the resume, where the run was resumed within it
+        if self.fabric.device.type == "cuda":
+            record["train_peak_bytes"] = torch.cuda.max_memory_allocated(self.fabric.device)
         scalars: dict[str, float] = {}
         if self.split.query and (last or epoch % settings.validate_every == 0):
             found = score(self.method, self.split, self.cues, settings, self.fabric.device) if self.first else 0.0
@@ -315,8 +377,7 @@ class _Run:
                 state.best_epoch, state.best_score = epoch, value
                 self.write_weights()
         if last:
-            if not self.split.query:
-                self.write_weights()
+            self.conclude()
             record["chosen_epoch"] = state.best_epoch if self.split.query else epoch
             record["chosen_by"] = "validation" if self.split.query else "last epoch: nobody was held out"
         record["skipped_images"] = len(state.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -64,7 +65,16 @@ def start_processes(settings: TrainSettings) -> Fabric:
     except (RuntimeError, ValueError) as error:  # MisconfigurationException is a ValueError or an Exception by version
         raise SettingsError(f"accelerator {accelerator!r} with {devices} devices on {nodes} nodes: {error}") from error
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.unregister(_leave_processes)  # once is enough
+        atexit.register(_leave_processes)
     return fabric
+
+
+def _leave_processes() -> None:
+    """Ends the processes' connection, as Fabric does with GPUs only: gloo's threads must not outlive the interpreter."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)

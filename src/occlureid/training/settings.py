@@ -120,6 +120,10 @@ class TrainSettings(Settings):
     checkpoint_every: int = Field(default=0, ge=0)
     """Steps between checkpoints within an epoch; 0 for one at the end of each epoch only."""
 
+    guidance_every: int = Field(default=0, ge=0)
+    """Epochs between two looks at the part labels that a method makes itself, each a file in "guidance/" of the run's folder: the
+    first epoch, every so many after it, and the last; 0 for none."""
+
     log_every: int = Field(default=20, ge=1)
     """Steps between two lines of the log."""
 

@@ -1,4 +1,4 @@
-"""Sheets of what a trained method sees: parts and visibilities (SORN's Fig. 5), attention (its Fig. 4), crops (SGAM's Fig. 3)."""
+"""Sheets of what a method sees: parts (SORN's Fig. 5), attention (its Fig. 4, GASM's Fig. 4), crops (SGAM's Fig. 3)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from occlureid.methods import Maps, Method
 from occlureid.plots import contact_sheet, draw_crop, draw_heat, draw_labels, draw_visibilities, legend
 from occlureid.types import Cues, Sample
 
-__all__ = ["method_figures"]
+__all__ = ["HEIGHT", "method_figures", "picture_of", "under"]
 
-_HEIGHT = 192
+HEIGHT = 192
+"""Of one picture on a sheet, in pixels."""
 
 
 def method_figures(
@@ -71,12 +72,13 @@ def method_figures(
             method.check_cues(batch_cues, "describe")
             maps = method.maps(batch, batch_cues)
         names = names or maps.names
-        picture, name = _picture(item.image), sample.path.stem[-14:]
+        picture, name = picture_of(item.image), sample.path.stem[-14:]
         parts = _parts(method, picture, maps, item.cues, method.describe(batch, batch_cues).visibility[0])
         found["parts"] += [(picture, name), *parts] if parts else []
         if maps.attention is not None:
             heats = [draw_heat(picture, values) for values in maps.attention[0].float().cpu().numpy()]
-            found["attention"] += [(picture, name), *((heat, f"map {n}") for n, heat in enumerate(heats, 1))]
+            titles = maps.attention_names or [f"map {number}" for number, _ in enumerate(heats, 1)]
+            found["attention"] += [(picture, name), *zip(heats, titles, strict=True)]
         if cropping is not None:
             stored = read_image(sample.path)
             box = cropping.crop.box(cropping.source(sample, (stored.height, stored.width)).require("part_map"))
@@ -84,11 +86,12 @@ def method_figures(
             found["crop"] += [(draw_crop(stored, box), name), (picture, after)]
     sheets = {key: _sheet(panels, len(chosen), columns) for key, panels in found.items() if panels}
     if names and "parts" in sheets:
-        sheets["parts"] = _under(sheets["parts"], legend(names, PART_TINTS))
+        sheets["parts"] = under(sheets["parts"], legend(names, PART_TINTS))
     return sheets
 
 
-def _picture(image: Tensor) -> Image.Image:
+def picture_of(image: Tensor) -> Image.Image:
+    """An image as a method gets it, (3, H, W) RGB in [0, 1], as a picture."""
     return Image.fromarray((image.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy())
 
 
@@ -105,7 +108,7 @@ def _parts(
     if seen and method.regions:
         bar = method.rule.threshold if method.rule.visibility == "binary" else np.finfo(np.float32).tiny
         visible = [method.rule.visibility == "ignore" or value >= bar for value in seen]
-        panels.append((draw_visibilities(picture, method.regions, seen, visible, height=_HEIGHT), "compared"))
+        panels.append((draw_visibilities(picture, method.regions, seen, visible, height=HEIGHT), "compared"))
     elif seen and panels:
         panels[-1] = (panels[-1][0], " ".join(f"{100 * value:.0f}" for value in seen) + " % seen")
     return panels
@@ -115,10 +118,11 @@ def _sheet(panels: Sequence[tuple[Image.Image, str]], images: int, columns: int)
     """The panels of each image beside each other, several images in a row."""
     each = len(panels) // images
     pictures, captions = [panel for panel, _ in panels], [caption for _, caption in panels]
-    return contact_sheet(pictures, each * columns, captions, height=_HEIGHT)
+    return contact_sheet(pictures, each * columns, captions, height=HEIGHT)
 
 
-def _under(sheet: Image.Image, line: Image.Image) -> Image.Image:
+def under(sheet: Image.Image, line: Image.Image) -> Image.Image:
+    """A sheet with a line below it."""
     joined = Image.new("RGB", (max(sheet.width, line.width), sheet.height + line.height), (255, 255, 255))
     joined.paste(sheet, (0, 0))
     joined.paste(line, (0, sheet.height))
