@@ -18,14 +18,14 @@ from occlureid.data import (
     read_parsing_world,
     with_training,
 )
-from occlureid.data.dataset import Counts
+from occlureid.data.dataset import Counts, ReidDataset
 from occlureid.data.lip import ParsingSample
 from occlureid.data.msmt17 import read_msmt17
 from occlureid.data.occluded_reid import read_occluded_reid, read_occluded_reid_half
 from occlureid.data.partial import read_partial_ilids, read_partial_reid
 from occlureid.errors import DataError, MissingCueError, UsageError
 from occlureid.evaluation.truth import find_truth
-from occlureid.types import Sample
+from occlureid.types import Protocol, Sample
 from tests.layout_trees import (
     CUHK03,
     LIP,
@@ -359,6 +359,16 @@ def test_one_set_is_trained_on_and_another_evaluated(tmp_path, pictures):
     both = with_training(market, market, open_dataset(lay(tmp_path / "more", MARKET, pictures)))
     assert both.roots == (market.root, tmp_path / "more")
     assert len(both.train) == 8
+
+
+def test_the_checksum_tells_worlds_apart_whose_files_have_the_same_names(tmp_path):
+    sums = []
+    for visible in (0.4, 0.5, None):
+        samples = tuple(
+            Sample(tmp_path / f"{i}.jpg", str(i), "1", visible_fraction=visible, obstacle=None) for i in range(2)
+        )
+        sums.append(ReidDataset("world", tmp_path, samples, (), (), Protocol("p")).checksum())
+    assert len(set(sums)) == 3
 
 
 def test_the_checksum_of_a_joined_set_does_not_know_where_it_lies(tmp_path, pictures):

@@ -87,13 +87,18 @@ class ReidDataset:
             raise DataError("\n".join(lines))
 
     def checksum(self) -> str:
-        """sha256 over the sorted relative paths, ids and cameras of all splits: names the data that a number belongs to."""
+        """sha256 over the sorted relative paths, ids and cameras of all splits: names the data that a number belongs to.
+
+        Where it is known how much of a person is visible and what hides the rest, that counts too: two rendered worlds of the
+        same size have the same file names.
+        """
         digest = hashlib.sha256()
         for split in ("train", "query", "gallery"):
             for s in getattr(self, split):
                 root = next((root for root in self.roots if s.path.is_relative_to(root)), None)
                 path = s.path.relative_to(root) if root is not None else s.path
-                digest.update(f"{split}\t{path.as_posix()}\t{s.person}\t{s.camera}\n".encode())
+                known = "" if s.visible_fraction is None else f"\t{s.visible_fraction!r}\t{s.obstacle}"
+                digest.update(f"{split}\t{path.as_posix()}\t{s.person}\t{s.camera}{known}\n".encode())
         return digest.hexdigest()
 
 

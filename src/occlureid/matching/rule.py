@@ -25,7 +25,7 @@ class MatchRule:
     metric "mean" is the same weighted mean of ||Gq - Gg|| and ||Pq_k - Pg_k|| (SGAM Eq. 4). beta = 1/2 is HCGA Eq. 10;
     "sum" is what HCGA's released code computes, kept to reproduce it: it favours pairs that share many parts.
 
-    With ``spatial_weight`` lambda > 0, and x the local vectors with saliency S (GASM Eq. 6 and 7):
+    With ``spatial_weight`` lambda > 0, and x the local vectors with saliency S (GASM Eq. 4):
 
         distance = (1 - lambda) distance + lambda sum_t (S_t^q / sum S^q) min_u (1 - s(x_t^q, x_u^g))
 

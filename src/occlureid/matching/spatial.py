@@ -1,4 +1,4 @@
-"""Matching by local vectors: each location of the query against its most similar one in the gallery image (GASM Eq. 6, 7).
+"""Matching by local vectors: each location of the query against its most similar one in the gallery image (GASM Eq. 4).
 
 With x the local vectors and S their saliency, of a query q and a gallery image g whose maps may differ in size:
 

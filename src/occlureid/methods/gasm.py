@@ -336,9 +336,12 @@ class GASM(Method[Output]):
     def maps(self, images: Tensor, cues: Cues) -> Maps:
         """Fig. 4: saliency, mask and summed pose, of those that are there; all but the mask as shares of their largest value."""
         output = self(images, cues)
-        found = [] if output.mask is None else [output.mask]
-        found += [] if output.pose is None else [_of_largest(output.pose.sum(1))]
-        return Maps(attention=torch.stack([_of_largest(output.saliency), *found], 1)) if found else Maps()
+        found = {} if output.mask is None else {"mask": output.mask}
+        found |= {} if output.pose is None else {"pose": _of_largest(output.pose.sum(1))}
+        if not found:
+            return Maps()
+        drawn = {"saliency": _of_largest(output.saliency), **found}
+        return Maps(attention=torch.stack([*drawn.values()], 1), attention_names=tuple(drawn))
 
 
 def local_vectors(features: Tensor) -> Tensor:

@@ -373,7 +373,8 @@ class HCGA(Method[Output]):
         logits = self.parsing(self.pixel_features(images))
         confidence = logits.float().softmax(1)[:, 1:]
         maps = torch.cat([confidence.sum(1, keepdim=True).clamp(max=1), self.guided(confidence)], 1)
-        return Maps(logits.argmax(1), self.part_names(), maps)
+        names = self.part_names()
+        return Maps(logits.argmax(1), names, maps, ("foreground", *names))
 
     def part_names(self) -> tuple[str, ...]:
         """Of the labels from 1 on: what three parts are thought to be, and numbers where there are more or fewer."""
