@@ -6,15 +6,25 @@ import argparse
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from occlureid import ablation
 from occlureid.cli.listing import methods_table
 from occlureid.cues.groupings import GROUPINGS, LABEL_SETS
 from occlureid.data import LAYOUTS
 from occlureid.synthetic import WorldSettings
 
 DOCS = Path(__file__).parent
-PAGES = (DOCS.parent / "README.md", DOCS / "results.md", DOCS / "world.md", DOCS / "cues.md")
+PAGES = (
+    DOCS.parent / "README.md",
+    DOCS / "results.md",
+    DOCS / "world.md",
+    DOCS / "cues.md",
+    DOCS / "scale.md",
+    DOCS / "ablations.md",
+)
 
 
 def datasets_table() -> str:
@@ -92,6 +102,32 @@ def render_table() -> str:
     return "\n".join(lines)
 
 
+def ablation_table(name: str) -> str:
+    """What benchmarks/ablations.py measured of one method's tables, beside the paper's figures."""
+    record = json.loads((DOCS / "results" / f"ablation_{name}.json").read_text(encoding="utf-8"))
+    return ablation.table(record).strip()
+
+
+def global_vector_table() -> str:
+    """What benchmarks/global_vector.py measured: one training, four ways of asking."""
+    found = json.loads((DOCS / "results" / "global_vector.json").read_text(encoding="utf-8"))["rank_1"]
+    lines = ["| asked for | by the protocol | among other cameras' images only |", "| --- | --- | --- |"]
+    lines += [
+        f"| {name} | {100 * row['protocol']:.1f} | {100 * row['other cameras']:.1f} |" for name, row in found.items()
+    ]
+    return "\n".join(lines)
+
+
+def parser_table() -> str:
+    """The human parser's figures on the test split, from benchmarks/ablations.py."""
+    scores = json.loads((DOCS / "results" / "parser.json").read_text(encoding="utf-8"))["scores"]
+    names = list(scores["iou"])
+    header = ["images", "pixel accuracy", "mean IoU", *(name.replace("_", " ") for name in names)]
+    values = (scores["pixel_accuracy"], scores["mean_iou"], *(scores["iou"][name] for name in names))
+    cells = [f"{scores['images']:,}", *(f"{100 * value:.1f}" for value in values)]
+    return "\n".join([f"| {' | '.join(header)} |", "| --- " * len(header) + "|", f"| {' | '.join(cells)} |"])
+
+
 def world_table() -> str:
     """The settings of the rendered world."""
     lines = ["| setting | default | what it does |", "| --- | --- | --- |"]
@@ -114,7 +150,51 @@ def groupings_table() -> str:
     return "\n".join(lines)
 
 
+def _scale() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((DOCS / "results" / "scale.json").read_text(encoding="utf-8"))
+    return record
+
+
+def scale_constants_table() -> str:
+    """What benchmarks/scale.py measured."""
+    record = _scale()
+    machine, measured = record["machine"], record["measured"]
+    lines = ["| measured | |", "| --- | --- |"]
+    lines += [f"| {name} | {value:,.4g} |" for name, value in measured.items() if isinstance(value, int | float)]
+    low, high = measured["spread"][0], measured["spread"][-1]
+    lines.append(f"| times of a scan beside their median | {low} to {high} |")
+    about = (
+        f"{machine['processor']}, {machine['cores']} processors, torch {machine['torch']}, load {machine['load']:.1f}"
+    )
+    return "\n".join([*lines, f"| machine | {about} |"])
+
+
+def scale_table() -> str:
+    """What benchmarks/scale.py computed from that."""
+    head = (
+        "items",
+        "nodes",
+        "GiB a node",
+        "held",
+        "reload, min",
+        "kB a query",
+        "p50, ms",
+        "p99, ms",
+        "queries/s",
+    )
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for row in _scale()["computed"]:
+        cells = [f"{row['items']:,}", row["nodes"], f"{row['gib_a_node']:,.0f}", row["kept"]]
+        cells += [f"{row['reload_minutes']:.1f}", f"{row['kilobytes_a_query']:,.0f}"]
+        numbers = ("p50_ms", "p99_ms", "queries_a_second")
+        cells += [f"{row[name]:,.3g}" if name in row else "–" for name in numbers]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
 TABLES = {
+    "scale-constants": scale_constants_table,
+    "scale": scale_table,
     "methods": lambda: methods_table(markdown=True),
     "datasets": datasets_table,
     "occlusion": occlusion_table,
@@ -122,6 +202,12 @@ TABLES = {
     "cue-noise": cue_noise_table,
     "render": render_table,
     "world": world_table,
+    "parser": parser_table,
+    "global-vector": global_vector_table,
+    "ablation-sgam": partial(ablation_table, "sgam"),
+    "ablation-sorn": partial(ablation_table, "sorn"),
+    "ablation-sorn-literal": partial(ablation_table, "sorn-literal"),
+    "ablation-pgfa": partial(ablation_table, "pgfa"),
     "labels": labels_table,
     "groupings": groupings_table,
 }

@@ -47,3 +47,7 @@ class MissingWeightsError(OcclureidError):
     """Weights were asked for and cannot be found or fetched."""
 
     exit_code = 4
+
+
+class BusyError(OcclureidError):
+    """Another process is writing to the same place, and went on doing so for as long as this one was ready to wait; try again."""

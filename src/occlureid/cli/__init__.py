@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from occlureid.cli import ablation, coparse, cues, datasets, figures, listing, parsing, stages, worlds
+from occlureid.cli import ablation, coparse, cues, datasets, figures, gallery, listing, parsing, serve, stages, worlds
 from occlureid.cli.options import Commands
 from occlureid.errors import OcclureidError
 
@@ -58,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="print log messages too")
     parser.set_defaults(command=None)
     commands = Commands(parser)
-    for theme in (worlds, datasets, cues, parsing, coparse, stages, ablation, figures, listing):
+    for theme in (worlds, datasets, cues, parsing, coparse, stages, ablation, figures, gallery, serve, listing):
         theme.register(commands)
     return parser

@@ -1,0 +1,163 @@
+"""Making a gallery for the descriptors of some weights, and putting crops into it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from occlureid import methods
+from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut, describe_group
+from occlureid.cli.gallery_place import check_model, opened, say, who, write_regions
+from occlureid.cli.options import bar
+from occlureid.cues.groupings import GROUPINGS
+from occlureid.errors import DataError
+from occlureid.gallery import Filter, Gallery
+from occlureid.service.pictures import thumbnail
+from occlureid.types import Cues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from occlureid.methods import Method
+    from occlureid.types import Descriptor
+
+__all__ = ["add", "create", "sizes_of"]
+
+TOGETHER = 256
+"""Crops that are added in one commit, and lost where the command is interrupted before it."""
+
+THUMBNAIL = 192
+"""Pixels of the longer side."""
+
+_DAY = 86_400.0
+_LANDMARKS = 18
+
+
+def sizes_of(method: Method[Any]) -> dict[str, int | None]:
+    """The sizes of a method's descriptors, as a gallery needs them: measured on a grey image in which nobody was found."""
+    height, width = method.preprocess.size
+    grouping = method.cue_settings().grouping
+    blank = Cues(
+        keypoints=torch.zeros(1, _LANDMARKS, 3),
+        part_map=torch.zeros(1, len(GROUPINGS[grouping]), height, width),
+        foreground=torch.zeros(1, height, width),
+    )
+    found = method.describe(
+        torch.full((1, 3, height, width), 0.5), Cues(**{name: getattr(blank, name) for name in method.needs.describe})
+    )
+    maps = method.rule.spatial_weight > 0 and found.spatial is not None
+    return {
+        "global_size": found.global_.shape[1],
+        "parts": found.parts.shape[1],
+        "part_size": found.parts.shape[2],
+        "local_size": found.spatial.shape[2] if maps and found.spatial is not None else None,
+    }
+
+
+def create(options: argparse.Namespace) -> int:
+    """The command ``gallery create``."""
+    method = methods.restore(options.weights)
+    sizes: dict[str, Any] = sizes_of(method)
+    gallery = Gallery.create(
+        options.gallery, fingerprint=method.fingerprint(), rule=method.rule, audit=options.audit, by=who(options),
+        retention=None if options.retention is None else options.retention * _DAY, **sizes,
+    )  # fmt: skip
+    if len(method.regions) == gallery.shape.parts:
+        write_regions(gallery, method.regions)
+    kept = "for ever" if options.retention is None else f"for {options.retention:g} days"
+    values = {"gallery": gallery.path, "fingerprint": gallery.fingerprint, **sizes, "retention_days": options.retention}
+    return say(options, values, f"{gallery.path}: a gallery for {gallery.fingerprint}; items are kept {kept}")
+
+
+def add(options: argparse.Namespace) -> int:
+    """The command ``gallery add``."""
+    gallery, by = opened(options), who(options)
+    method = methods.restore(options.weights)
+    check_model(gallery, method, options.weights)
+    naming = Naming(options.layout, options.split, options.camera, options.person, options.prefix)
+    groups = collect(options.images, naming)
+    adding = _Adding(gallery, method, options, by)
+    shown = None if options.json else bar("add")
+    total = sum(len(group.crops) for group in groups)
+    try:
+        adding.all(groups, lambda done: shown(done, total) if shown else None)
+    except KeyboardInterrupt:
+        print(f"\n{adding.added} items were added; the same command goes on from there", file=sys.stderr)
+        raise
+    for id, reason in adding.unreadable.items():
+        print(f"left out {id!r}: {reason}", file=sys.stderr)
+    if adding.others:
+        print(
+            f"{len(adding.others)} ids belong to other images already, the first is {adding.others[0]!r}; they were left as "
+            "they are (--prefix gives these images ids of their own)",
+            file=sys.stderr,
+        )
+    if adding.unreadable and not adding.added and not adding.present:
+        raise DataError(f"none of the {total} images could be read")
+    values = {
+        "added": adding.added,
+        "present": adding.present,
+        "unreadable": adding.unreadable,
+        "other_images": adding.others,
+        "items": len(gallery),
+    }
+    text = (
+        f"{adding.added} items added, {adding.present} were there already, {len(adding.unreadable)} could not be read; "
+        f"{values['items']} in {gallery.path}"
+    )
+    return say(options, values, text)
+
+
+class _Adding:
+    """Puts crops into a gallery, some at a time; what is there already is not even read."""
+
+    def __init__(self, gallery: Gallery, method: Method[Any], options: argparse.Namespace, by: str) -> None:
+        self.added = self.present = 0
+        self.unreadable: dict[str, str] = {}
+        self.others: list[str] = []
+        self._gallery = gallery
+        self._method = method
+        self._options = options
+        self._by = by
+
+    def all(self, groups: Sequence[Group], progress: Callable[[int], None]) -> None:
+        done = 0
+        for group in groups:
+            for start in range(0, len(group.crops), TOGETHER):
+                some = group.crops[start : start + TOGETHER]
+                self._some(group.root, some, lambda described, _, before=done: progress(before + described))  # type: ignore[misc]
+                done += len(some)
+                progress(done)
+
+    def _some(self, root: Path, crops: Sequence[Crop], progress: Callable[[int, int], None]) -> None:
+        known = {one.id: one for one in self._gallery.items(Filter(ids=tuple(crop.item.id for crop in crops)))}
+        new = [crop for crop in crops if crop.item.id not in known]
+        self.present += len(known)
+        self.others += [
+            crop.item.id
+            for crop in crops
+            if (one := known.get(crop.item.id)) is not None
+            and (one.source, one.box) != (crop.item.source, crop.item.box)
+        ]
+        if not new:
+            return
+        descriptor, kept, failed = describe_group(
+            self._method, root, new, batch_size=self._options.batch_size, device=self._options.device, on_corrupt="skip",
+            progress=progress,
+        )  # fmt: skip
+        self.unreadable |= failed
+        if descriptor is not None:
+            self._commit([new[number] for number in kept], descriptor)
+
+    def _commit(self, crops: Sequence[Crop], descriptor: Descriptor) -> None:
+        items = [crop.item for crop in crops]
+        if self._options.thumbnails:
+            items = [replace(crop.item, thumbnail=thumbnail(cut(crop), THUMBNAIL)) for crop in crops]
+        result = self._gallery.add(items, descriptor, by=self._by)
+        self.added += result.added
+        self.present += result.present  # another process was faster

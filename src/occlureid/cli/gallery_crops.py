@@ -1,0 +1,333 @@
+"""From what a user names (files, folders, datasets, CSV files) to crops: an item each, and the image that it is in."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from occlureid.cli.gallery_place import moment
+from occlureid.data import ReidDataset, Tally, open_dataset, read_image
+from occlureid.data.files import IMAGE_SUFFIXES
+from occlureid.data.recognise import recognise
+from occlureid.described import cue_source, describe
+from occlureid.errors import DataError, MissingCueError, UsageError
+from occlureid.gallery import Item
+from occlureid.service.pictures import cut_box
+from occlureid.types import Descriptor, Protocol, Sample
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from occlureid.methods import Method
+
+__all__ = ["CROP_COLUMNS", "Crop", "Group", "collect", "cut", "describe_group"]
+
+CROP_COLUMNS = ("path", "camera", "id", "person", "time", "box")
+"""Of a CSV file of crops; the first two must be there."""
+
+_UNKNOWN = "unknown"
+_LONGEST_FIELD = 10_000
+_NOBODY = {"market1501": ("0000",)}
+"""Ids that layouts give to many people at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A crop: the item without thumbnail, and the image file; where the item has a box, that much of the image."""
+
+    item: Item
+    path: Path
+
+
+@dataclass(slots=True)
+class Group:
+    """Crops whose cues, if any are needed, lie below one folder."""
+
+    root: Path
+    crops: list[Crop] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What is said of images that say nothing of themselves.
+
+    Attributes:
+        layout: of datasets: a name, "auto" to recognise it, "none" to take every folder as one of images.
+        split: of datasets: "train", "query", "gallery" or "all".
+        camera, person: of images in plain files and folders.
+        prefix: put before every id.
+    """
+
+    layout: str = "none"
+    split: str = "all"
+    camera: str = _UNKNOWN
+    person: str | None = None
+    prefix: str = ""
+
+
+def collect(paths: Sequence[Path], naming: Naming) -> list[Group]:
+    """The crops of all paths, in order, each id once.
+
+    Raises:
+        DataError: something is not there, has no images, or is not what it should be; or two images have one id.
+    """
+    groups = [_group(path.absolute(), naming) for path in paths]
+    seen: dict[str, Path] = {}
+    for crop in (crop for group in groups for crop in group.crops):
+        if (other := seen.setdefault(crop.item.id, crop.path)) is not crop.path:
+            raise DataError(
+                f"{other} and {crop.path} both have the id {crop.item.id!r}; add them one after the other, with --prefix"
+            )
+    return groups
+
+
+def _group(path: Path, naming: Naming) -> Group:
+    if path.suffix.lower() == ".csv" and path.is_file():
+        if naming.layout == "csv" or (naming.layout == "auto" and "split" in _header(path)):
+            return _dataset(open_dataset(path, "csv"), naming)
+        return Group(_cue_root(path.parent), [_row(path, line, row, naming) for line, row in _rows(path)])
+    if path.is_file():
+        return Group(_cue_root(path.parent), [_plain(path, path.name, naming)])
+    if not path.is_dir():
+        raise DataError(f"{path}: there is no such image, folder or CSV file")
+    if naming.layout != "none" and (naming.layout != "auto" or _is_dataset(path)):
+        return _dataset(open_dataset(path, naming.layout), naming)
+    files = sorted(file for file in path.rglob("*") if _is_image(file, path))
+    if not files:
+        raise DataError(f"{path}: there are no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+    return Group(_cue_root(path), [_plain(file, file.relative_to(path).as_posix(), naming) for file in files])
+
+
+def _cue_root(folder: Path) -> Path:
+    """The nearest folder around that has cues, so that one image of a dataset finds its own."""
+    return next(
+        (one for one in (folder, *folder.parents) if any((one / name).is_dir() for name in ("pose", "parts"))), folder
+    )
+
+
+def _is_image(file: Path, root: Path) -> bool:
+    place = file.relative_to(root)
+    cues = place.parts[0] in ("pose", "parts", "parsing", "masks") and len(place.parts) > 1
+    hidden = any(part.startswith(".") for part in place.parts)
+    return file.suffix.lower() in IMAGE_SUFFIXES and not hidden and not cues and file.is_file()
+
+
+def _is_dataset(path: Path) -> bool:
+    """Whether a folder has a known layout; several that fit are an error that names them."""
+    try:
+        recognise(path)
+    except DataError as error:
+        if "fits" in str(error):
+            raise
+        return False
+    return True
+
+
+def _item(where: str, **values: Any) -> Item:
+    try:
+        return Item(**values)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _plain(path: Path, name: str, naming: Naming) -> Crop:
+    source = str(path.absolute())
+    id = naming.prefix + name
+    return Crop(_item(str(path), id=id, camera=naming.camera, person=naming.person, source=source), path)
+
+
+def _dataset(dataset: ReidDataset, naming: Naming) -> Group:
+    splits = ("train", "query", "gallery") if naming.split == "all" else (naming.split,)
+    samples = {sample.path: sample for split in splits for sample in getattr(dataset, split)}
+    nobody = {*dataset.protocol.junk, *_NOBODY.get(dataset.name, ())}
+    crops = []
+    for path in sorted(samples):
+        sample = samples[path]
+        inside = path.is_relative_to(dataset.root)
+        item = _item(
+            str(path),
+            id=naming.prefix + (path.relative_to(dataset.root).as_posix() if inside else path.name),
+            camera=sample.camera,
+            person=None if sample.person in nobody else sample.person,
+            source=str(path.absolute()),
+        )
+        crops.append(Crop(item, path))
+    if not crops:
+        raise DataError(f"{dataset.root}: there are no images in the split {naming.split!r}")
+    return Group(dataset.root, crops)
+
+
+# -- CSV files of crops ------------------------------------------------------------------------------------------------
+
+
+def _header(path: Path) -> list[str]:
+    with _readable(path) as lines:
+        return [name.strip() for name in next(lines, [])]
+
+
+class _readable:  # noqa: N801
+    """The rows of a CSV file; what is wrong with the file is a DataError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Any:
+        try:
+            self._file = self._path.open(encoding="utf-8-sig", newline="")
+        except OSError as error:
+            raise DataError(f"{self._path}: cannot be read ({error.strerror})") from error
+        return csv.reader(self._file, strict=True)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._file.close()
+        if isinstance(error, csv.Error | UnicodeDecodeError):
+            raise DataError(f"{self._path}: is not a CSV file in UTF-8: {error}") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    with _readable(path) as reader:
+        header = [name.strip() for name in next(reader, [])]
+        unknown = set(header) - set(CROP_COLUMNS)
+        if not set(CROP_COLUMNS[:2]) <= set(header) or unknown or len(set(header)) != len(header):
+            raise DataError(
+                f"{path}:1: expected the columns path and camera, and if known {', '.join(CROP_COLUMNS[2:])}, each once; got "
+                f"{', '.join(header)[:200] or 'nothing'}"
+            )
+        start, found = reader.line_num + 1, False
+        for row in reader:
+            line, start = start, reader.line_num + 1
+            if not row:
+                continue
+            if len(row) != len(header) or max(map(len, row)) > _LONGEST_FIELD:
+                raise DataError(
+                    f"{path}:{line}: expected {len(header)} fields of at most {_LONGEST_FIELD} letters, got {len(row)}"
+                )
+            found = True
+            yield line, {name: value.strip() for name, value in zip(header, row, strict=True)}
+        if not found:
+            raise DataError(f"{path}: there is no crop in it")
+
+
+def _row(path: Path, line: int, row: dict[str, str], naming: Naming) -> Crop:
+    where = f"{path}:{line}"
+    if not row["path"] or "\0" in row["path"]:
+        raise DataError(f"{where}: path must be text, got {row['path'][:60]!r}")
+    image = path.parent / row["path"]
+    try:
+        there = image.is_file()
+    except OSError:  # a name longer than file systems allow
+        there = False
+    if not there:
+        raise DataError(f"{where}: there is no image {row['path'][:200]} (paths are relative to {path.parent})")
+    box = _box(where, row.get("box", ""))
+    name = row["path"] if box is None else f"{row['path']}@{','.join(f'{value:g}' for value in box)}"
+    item = _item(
+        where,
+        id=naming.prefix + (row.get("id") or name),
+        camera=row["camera"],
+        person=row.get("person") or None,
+        time=_time(where, row.get("time", "")),
+        source=str(image.absolute()),
+        box=box,
+    )
+    return Crop(item, image)
+
+
+def _time(where: str, text: str) -> float | None:
+    try:
+        return moment(text, "time") if text else None
+    except UsageError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _box(where: str, text: str) -> tuple[float, float, float, float] | None:
+    if not text:
+        return None
+    try:
+        values = [float(value) for value in re.split(r"[\s,;]+", text)]
+    except ValueError:
+        values = []
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        raise DataError(f"{where}: box must be four numbers x0 y0 x1 y1, got {text[:60]!r}")
+    return values[0], values[1], values[2], values[3]
+
+
+# -- describing --------------------------------------------------------------------------------------------------------
+
+
+def cut(crop: Crop) -> Image.Image:
+    """The pixels of a crop.
+
+    Raises:
+        DataError: the image cannot be read, or the box is not inside it.
+    """
+    image = read_image(crop.path)
+    return image if crop.item.box is None else cut_box(image, crop.item.box, str(crop.path))
+
+
+def describe_group(
+    method: Method[Any],
+    root: Path,
+    crops: Sequence[Crop],
+    *,
+    batch_size: int,
+    device: str,
+    on_corrupt: Literal["fatal", "skip"],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Descriptor | None, list[int], dict[str, str]]:
+    """Describes crops.
+
+    Returns:
+        The descriptors of those that could be read (None if none could), their numbers, and the ids of the others with why.
+
+    Raises:
+        DataError: one cannot be read, and that is fatal.
+        MissingCueError: the method needs a cue that is not there, or cannot be for crops of larger pictures.
+    """
+    wanted = sorted(method.wants("describe"))
+    boxed = next((crop for crop in crops if crop.item.box is not None), None)
+    if wanted and boxed is not None:
+        raise MissingCueError(
+            f"{boxed.path}: method {method.name()!r} needs the cue {', '.join(wanted)}, which a box of a larger picture does not "
+            "come with; cut the boxes out first, make cues for them, or use a method that needs none"
+        )
+    failed: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="occlureid-") as folder:
+        samples, numbers = [], []
+        for number, crop in enumerate(crops):
+            path = crop.path
+            if crop.item.box is not None:
+                path = Path(folder) / f"{number}.png"
+                try:
+                    cut(crop).save(path)
+                except DataError as error:
+                    if on_corrupt == "fatal":
+                        raise
+                    failed[crop.item.id] = str(error)
+                    continue
+            samples.append(Sample(path, crop.item.person or _UNKNOWN, crop.item.camera))
+            numbers.append(number)
+        if not samples:
+            return None, [], failed
+        described = ReidDataset("crops", root, (), (), tuple(samples), Protocol("crops"))
+        tally = Tally()
+        try:
+            descriptor, kept = describe(
+                method, samples, cues=cue_source(method, described, samples), batch_size=batch_size, device=device,
+                on_corrupt=on_corrupt, progress=progress, tally=tally,
+            )  # fmt: skip
+        except DataError:
+            if tally.images or tally.skipped.total() < len(samples):
+                raise
+            descriptor, kept = None, []
+        ids = {sample.path: crops[number].item.id for sample, number in zip(samples, numbers, strict=True)}
+        failed |= {ids[path]: reason for path, reason in tally.reasons.items()}
+    if descriptor is not None and method.rule.spatial_weight == 0:
+        descriptor = replace(descriptor, spatial=None, saliency=None)
+    return descriptor, [numbers[index] for index in kept], failed

@@ -1,0 +1,160 @@
+"""What the commands of a gallery share: which gallery, who asks, times as people write them, tables, and where parts lie."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from occlureid.cli.options import add_device
+from occlureid.errors import DataError, FingerprintError, OcclureidError, UsageError
+
+if TYPE_CHECKING:
+    from occlureid.gallery import Gallery
+    from occlureid.methods import Method
+    from occlureid.types import Region
+
+__all__ = [
+    "add_describing",
+    "add_place",
+    "beside",
+    "check_model",
+    "moment",
+    "opened",
+    "read_regions",
+    "say",
+    "table",
+    "when",
+    "who",
+    "write_regions",
+]
+
+_REGIONS = "regions.json"
+
+
+def add_place(command: argparse.ArgumentParser, *, logged: bool = True) -> None:
+    """Adds which gallery a command is about and, where what it does is logged, in whose name."""
+    command.add_argument("gallery", metavar="GALLERY", help="folder of the gallery, or its URL in an object store")
+    command.add_argument("--audit", type=Path, metavar="FILE", help="audit log of a gallery in an object store")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    if logged:
+        command.add_argument(
+            "--by", metavar="NAME", help="who asks, for the audit log (default: the user of this process)"
+        )
+
+
+def add_describing(command: argparse.ArgumentParser, weights: str, *, required: bool = True) -> None:
+    """Adds what images are described with."""
+    command.add_argument("--weights", type=Path, required=required, help=weights)
+    command.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    add_device(command)
+
+
+def opened(options: argparse.Namespace) -> Gallery:
+    """The gallery that a command is about."""
+    from occlureid.gallery import Gallery
+
+    return Gallery.open(options.gallery, audit=options.audit)
+
+
+def who(options: argparse.Namespace) -> str:
+    """In whose name: what --by says, else the name of the operating system's user."""
+    if options.by is not None:
+        if not 1 <= len(options.by) <= 200:
+            raise UsageError(f"--by must be a name of 1 to 200 characters, got {options.by!r}"[:300])
+        return str(options.by)
+    try:
+        return getpass.getuser()[:200] or "unknown"
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "unknown"
+
+
+def check_model(gallery: Gallery, method: Method[Any], weights: Path) -> None:
+    """Raises:
+    FingerprintError: the gallery's descriptors come from other weights.
+    """  # noqa: D205
+    if method.fingerprint() != gallery.fingerprint:
+        raise FingerprintError(
+            f"{weights} is {method.fingerprint()}, {gallery.path} holds descriptors of {gallery.fingerprint}; give the weights "
+            "that the gallery was created with, or create another"
+        )
+
+
+def moment(text: str, name: str) -> float:
+    """Seconds since 1970 from a number of them, or from a date and time (2026-01-31 or 2026-01-31T14:05:00+01:00).
+
+    Raises:
+        UsageError: it is neither. Without a zone it is UTC.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text.strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{name} must be seconds since 1970, or a date and time such as 2026-01-31T14:05:00Z, got {text[:60]!r}"
+        ) from error
+
+
+def when(seconds: float | None) -> str:
+    """A time as people read it, in UTC."""
+    if seconds is None:
+        return "-"
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g}"  # beyond the years that a calendar has
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows below a head, in columns; what is None is a dash."""
+    cells = [tuple(head), *(tuple("-" if cell is None else str(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def say(options: argparse.Namespace, values: dict[str, Any], text: str) -> int:
+    """Prints what came of a command, as JSON or for people; returns the exit code 0."""
+    print(json.dumps(values, indent=1) if options.json else text)
+    return 0
+
+
+def beside(gallery: Gallery, name: str) -> Path | None:
+    """A file in the gallery's folder; None for a gallery in an object store."""
+    folder = Path(gallery.path)
+    return folder / name if folder.is_dir() else None
+
+
+def write_regions(gallery: Gallery, regions: Sequence[Region]) -> None:
+    """Keeps where the parts lie, to draw them for those who search by stored items without weights."""
+    path = beside(gallery, _REGIONS)
+    if path is not None and regions:
+        path.write_text(json.dumps([asdict(region) for region in regions], indent=1) + "\n", encoding="utf-8")
+
+
+def read_regions(gallery: Gallery) -> tuple[Region, ...]:
+    """Where the parts lie; empty where that is not known.
+
+    Raises:
+        DataError: the file says something else.
+    """
+    from occlureid.types import Region
+
+    path = beside(gallery, _REGIONS)
+    if path is None or not path.is_file():
+        return ()
+    try:
+        found = tuple(Region(**record) for record in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError, OcclureidError) as error:
+        raise DataError(f"{path}: cannot be read as the places of parts ({error})"[:400]) from error
+    if len(found) != gallery.shape.parts or not all(isinstance(region.name, str) for region in found):
+        raise DataError(f"{path}: expected the names and places of {gallery.shape.parts} parts, got {len(found)}")
+    return found

@@ -1,0 +1,309 @@
+"""How items and descriptors lie in Arrow tables: the shape of a gallery, its schemas, and the way there and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from occlureid.errors import DataError, FingerprintError, ShapeError, UsageError
+from occlureid.gallery.records import Columns, Item
+from occlureid.matching import MatchRule
+from occlureid.types import Descriptor
+
+__all__ = ["Block", "Shape"]
+
+FORMAT = "1"
+ITEM_COLUMNS = ("id", "camera", "person", "time", "source", "box")
+SCAN_COLUMNS = ("id", "camera", "person", "time")
+ROW = "_rowid"
+
+_LARGEST = float(torch.finfo(torch.float16).max)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Block:
+    """Some items of a gallery with their vectors.
+
+    Attributes:
+        columns: who, where and when, N items.
+        descriptor: global_ (N, D) and parts (N, K, C) in half precision, visibility (N, K) in float32 as it was given, so that
+            a threshold decides as before; without spatial maps.
+    """
+
+    columns: Columns
+    descriptor: Descriptor
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all descriptors of one gallery have in common, kept in its metadata.
+
+    Attributes:
+        fingerprint: of the model.
+        rule: how its descriptors are compared.
+        global_size: D.
+        parts: K, may be 0.
+        part_size: C.
+        local_size: S of the spatial maps, None where none are kept.
+        retention: seconds that an item is kept, None for ever.
+        key: of the digests in the audit log, 64 hexadecimal digits.
+
+    Raises:
+        UsageError: a value is out of range, or the rule needs spatial maps and none are to be kept.
+    """
+
+    fingerprint: str
+    rule: MatchRule
+    global_size: int
+    parts: int
+    part_size: int
+    local_size: int | None = None
+    retention: float | None = None
+    key: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    def __post_init__(self) -> None:
+        for name, least in (("global_size", 1), ("parts", 0), ("part_size", 0 if self.parts == 0 else 1)):
+            _check_size(name, getattr(self, name), least)
+        if self.local_size is not None:
+            _check_size("local_size", self.local_size, 1)
+        if self.local_size is None and self.rule.spatial_weight > 0:
+            raise UsageError(
+                "the rule compares spatial maps (spatial_weight > 0): give local_size, so that they are kept"
+            )
+        if not isinstance(self.fingerprint, str) or not 1 <= len(self.fingerprint) <= 1000:
+            raise UsageError(f"fingerprint must be a text of 1 to 1000 characters, got {self.fingerprint!r}"[:300])
+        if self.retention is not None:
+            ok = isinstance(self.retention, int | float) and not isinstance(self.retention, bool)
+            if not ok or not 0 < self.retention < 1e11:
+                raise UsageError(f"retention must be a positive number of seconds, got {self.retention!r}")
+        if len(self.key) != 64 or not set(self.key) <= set("0123456789abcdef"):
+            raise UsageError("key must be 64 hexadecimal digits")
+
+    # -- metadata ------------------------------------------------------------------------------------------------------
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """As the metadata of an Arrow schema."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        content["rule"] = self.rule.to_json()
+        return {b"occlureid": b"gallery", b"format": FORMAT.encode(), b"gallery": json.dumps(content).encode()}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[bytes, bytes] | None, where: str) -> Shape:
+        """The inverse of ``metadata``.
+
+        Raises:
+            DataError: it is not the metadata of a gallery, or of one that a later version wrote.
+        """
+        metadata = metadata or {}
+        if metadata.get(b"occlureid") != b"gallery":
+            raise DataError(f"{where}: a Lance table, but not of a gallery")
+        if metadata.get(b"format") != FORMAT.encode():
+            found = metadata.get(b"format", b"").decode(errors="replace")
+            raise DataError(f"{where}: a gallery of format {found!r}, this version reads {FORMAT!r}")
+        try:
+            content = json.loads(metadata[b"gallery"])
+            return cls(**{**content, "rule": MatchRule.from_json(content["rule"])})
+        except (KeyError, TypeError, ValueError, RecursionError, DataError, UsageError) as error:
+            raise DataError(f"{where}: the metadata of this gallery is damaged: {error}") from error
+
+    # -- schemas -------------------------------------------------------------------------------------------------------
+
+    def item_schema(self) -> pa.Schema:
+        """Of the table of items."""
+        columns = [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("camera", pa.string(), nullable=False),
+            pa.field("person", pa.string()),
+            pa.field("time", pa.float64()),
+            pa.field("added", pa.float64(), nullable=False),
+            pa.field("source", pa.string()),
+            pa.field("box", pa.list_(pa.float64(), 4)),
+            pa.field("thumbnail", pa.binary()),
+            pa.field("global", pa.list_(pa.float16(), self.global_size), nullable=False),
+        ]
+        if self.parts:
+            columns.append(pa.field("parts", pa.list_(pa.float16(), self.parts * self.part_size), nullable=False))
+            columns.append(pa.field("visibility", pa.list_(pa.float32(), self.parts), nullable=False))
+        return pa.schema(columns, metadata=self.metadata())
+
+    def map_schema(self) -> pa.Schema:
+        """Of the table of spatial maps."""
+        half = pa.field("item", pa.float16(), nullable=False)
+        single = pa.field("item", pa.float32(), nullable=False)
+        columns = [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("key", pa.int64(), nullable=False),
+            pa.field("spatial", pa.large_list(half), nullable=False),
+            pa.field("saliency", pa.large_list(single), nullable=False),
+        ]
+        return pa.schema(columns, metadata=self.metadata())
+
+    @property
+    def vector_columns(self) -> tuple[str, ...]:
+        """The columns that hold descriptors."""
+        return ("global", "parts", "visibility") if self.parts else ("global",)
+
+    # -- there ---------------------------------------------------------------------------------------------------------
+
+    def check(self, items: Sequence[Item], descriptor: Descriptor) -> None:
+        """Whether these may be added.
+
+        Raises:
+            FingerprintError: another model made the descriptor.
+            ShapeError: it has another shape, or a value that is not finite, out of range or too large for half precision.
+            DataError: there are not as many items as descriptors, or two of one id.
+        """
+        if descriptor.fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"this gallery was built with {self.fingerprint}, the items to add were described by "
+                f"{descriptor.fingerprint or 'an unnamed model'}; descriptors of two models cannot be compared"
+            )
+        if len(items) != len(descriptor):
+            raise DataError(f"expected one item for each descriptor, got {len(items)} for {len(descriptor)}")
+        found = (descriptor.global_.shape[1], descriptor.parts.shape[1], descriptor.parts.shape[2])
+        if found[:2] != (self.global_size, self.parts) or (self.parts and found[2] != self.part_size):
+            raise ShapeError(
+                f"expected global size D={self.global_size}, K={self.parts} parts of C={self.part_size}, "
+                f"got D={found[0]}, K={found[1]}, C={found[2]}"
+            )
+        if self.local_size is not None:
+            if descriptor.spatial is None:
+                raise ShapeError(
+                    f"this gallery keeps spatial maps of size S={self.local_size}; the descriptor has none"
+                )
+            if descriptor.spatial.shape[2] != self.local_size or descriptor.spatial.shape[1] < 1:
+                shape = tuple(descriptor.spatial.shape)
+                raise ShapeError(f"expected spatial maps (N, T, S) with T > 0 and S={self.local_size}, got {shape}")
+        descriptor.check()
+        for name in ("global_", "parts") if self.local_size is None else ("global_", "parts", "spatial"):
+            too_large = (getattr(descriptor, name).abs() > _LARGEST).flatten(1).any(1)
+            if name == "parts":
+                too_large = ((descriptor.parts.abs() > _LARGEST).any(2) & (descriptor.visibility > 0)).any(1)
+            if bool(too_large.any()):
+                raise ShapeError(
+                    f"{name} of item {items[int(too_large.nonzero()[0])].id!r} exceeds {_LARGEST:g}, the largest number that "
+                    "half precision holds"
+                )
+        seen: set[str] = set()
+        for item in items:
+            if item.id in seen:
+                raise DataError(f"two items to add have the id {item.id!r}; ids are unique in a gallery")
+            seen.add(item.id)
+
+    def item_table(self, items: Sequence[Item], descriptor: Descriptor, added: Sequence[float]) -> pa.Table:
+        """Checked items as a table."""
+        schema = self.item_schema()
+        columns: dict[str, Any] = {name: [getattr(i, name) for i in items] for name in (*ITEM_COLUMNS, "thumbnail")}
+        columns["added"] = list(added)
+        columns["global"] = _rows(descriptor.global_, torch.float16)
+        if self.parts:
+            # Only parts that are not visible can still hold what is no number or too large.
+            parts = descriptor.parts.where(descriptor.parts.abs() <= _LARGEST, 0.0)
+            columns["parts"] = _rows(parts.flatten(1), torch.float16)
+            columns["visibility"] = _rows(descriptor.visibility, torch.float32)
+        arrays = [v if isinstance(v := columns[f.name], pa.Array) else pa.array(v, f.type) for f in schema]
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    def map_table(self, items: Sequence[Item], descriptor: Descriptor) -> pa.Table:
+        """The spatial maps of checked items as a table."""
+        if descriptor.spatial is None or descriptor.saliency is None:
+            raise ShapeError("the descriptor has no spatial maps")
+        schema = self.map_schema()
+        ids = [item.id for item in items]
+        arrays = [
+            pa.array(ids, pa.string()),
+            pa.array(map_keys(ids)),
+            _lists(descriptor.spatial.flatten(1), torch.float16, schema.field("spatial").type),
+            _lists(descriptor.saliency, torch.float32, schema.field("saliency").type),
+        ]
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    # -- back ----------------------------------------------------------------------------------------------------------
+
+    def block(self, found: pa.Table | pa.RecordBatch) -> Block:
+        """Rows of the table of items, with their row numbers, as a block."""
+        count = len(found)
+        halves = _matrix(found.column("global"), self.global_size, np.float16)
+        if self.parts:
+            parts = _matrix(found.column("parts"), self.parts * self.part_size, np.float16)
+            visibility = _matrix(found.column("visibility"), self.parts, np.float32)
+        else:
+            parts, visibility = halves.new_zeros(count, 0), torch.zeros(count, 0)
+        shaped = parts.reshape(count, self.parts, self.part_size if self.parts else max(1, self.part_size))
+        return Block(columns_of(found), Descriptor(halves, shaped, visibility, fingerprint=self.fingerprint))
+
+
+def columns_of(found: pa.Table | pa.RecordBatch) -> Columns:
+    """The scanned columns of rows of the table of items."""
+    texts = [_one(found.column(name)) for name in ("id", "camera", "person")]
+    times = _one(found.column("time")).to_numpy(zero_copy_only=False).astype(np.float64)
+    rows = _one(found.column(ROW)).to_numpy(zero_copy_only=False).astype(np.uint64)
+    return Columns(rows, texts[0], texts[1], texts[2], times)
+
+
+def items_of(found: pa.Table) -> list[Item]:
+    """Rows of the table of items as items, with thumbnails if that column is there."""
+    return [
+        Item(**{**record, "box": None if record["box"] is None else tuple(record["box"])})
+        for record in found.select([n for n in (*ITEM_COLUMNS, "thumbnail") if n in found.column_names]).to_pylist()
+    ]
+
+
+def map_keys(ids: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) a number for each id, by which maps are found without reading all ids; two ids share one at most by rare chance."""
+    digests = b"".join(hashlib.blake2b(one.encode(), digest_size=8).digest() for one in ids)
+    return np.frombuffer(digests, dtype="<i8").astype(np.int64)
+
+
+def spatial_of(found: pa.Table, size: int, where: str) -> tuple[Tensor, Tensor]:
+    """(N, T, S) float16 and (N, T) float32 of rows of the table of maps.
+
+    Raises:
+        DataError: the rows do not all have T local vectors of the gallery's size.
+    """
+    spatial, saliency = (_one(found.column(name)) for name in ("spatial", "saliency"))
+    lengths = np.unique(np.diff(saliency.offsets.to_numpy()))
+    widths = np.unique(np.diff(spatial.offsets.to_numpy()))
+    if len(lengths) != 1 or len(widths) != 1 or widths[0] != lengths[0] * size:
+        raise DataError(f"{where}: spatial maps of {lengths.tolist()} local vectors with {widths.tolist()} numbers")
+    vectors, weights = spatial.flatten().to_numpy(), saliency.flatten().to_numpy()
+    shape = (len(found), int(lengths[0]))
+    return torch.from_numpy(vectors.copy()).reshape(*shape, size), torch.from_numpy(weights.copy()).reshape(shape)
+
+
+def _check_size(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1 << 20:
+        raise UsageError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def _flat(values: Tensor, dtype: torch.dtype) -> pa.Array:
+    return pa.array(values.detach().to("cpu", dtype).contiguous().numpy().ravel())
+
+
+def _rows(values: Tensor, dtype: torch.dtype) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(_flat(values, dtype), values.shape[1])
+
+
+def _lists(values: Tensor, dtype: torch.dtype, kind: pa.DataType) -> pa.Array:
+    offsets = np.arange(values.shape[0] + 1, dtype=np.int64) * math.prod(values.shape[1:])
+    return pa.LargeListArray.from_arrays(pa.array(offsets), _flat(values, dtype), type=kind)
+
+
+def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _matrix(column: pa.Array | pa.ChunkedArray, width: int, dtype: type) -> Tensor:
+    flat = _one(column).flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=True)
+    return torch.from_numpy(flat.reshape(-1, width))

@@ -1,0 +1,1 @@
+"""The service: galleries over HTTP, for programs and for one page. The command ``occlureid serve`` starts it."""

@@ -1,0 +1,73 @@
+"""A real cluster of three nodes on this machine, started once."""
+
+import importlib.util
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+MEMORY = 80 * 2**20
+
+HEALTH = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 5000,
+    "health_check_failure_threshold": 4,
+}
+"""A node that is gone refuses connections, and is noticed after two seconds; one that is only slow is given more."""
+
+RAY_WARNINGS = [
+    # Ray leaves the pipes and sockets of the processes that it starts to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # the processes of a new node are forked from this one, and become other programs at once
+    pytest.mark.filterwarnings("ignore:lance is not fork-safe:UserWarning"),
+]
+
+
+def add_node(cluster: Any) -> Any:
+    return cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+
+
+@pytest.fixture(scope="package")
+def cluster() -> Iterator[Any]:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs the extra ray")
+    with pytest.MonkeyPatch.context() as patched:
+        # A token of its own, before ray is loaded: it would save one in the home folder, or take the one that is there
+        patched.setenv("RAY_AUTH_MODE", "token")
+        patched.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        yield from started()
+
+
+def started() -> Iterator[Any]:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(
+        initialize_head=True,
+        shutdown_at_exit=False,
+        head_node_args={
+            "num_cpus": 1,
+            "object_store_memory": MEMORY,
+            "include_dashboard": False,
+            "_system_config": HEALTH,
+        },
+    )
+    try:
+        for _ in range(2):
+            add_node(found)
+        yield found
+    finally:
+        ray.shutdown()
+        found.shutdown()
+
+
+@pytest.fixture(scope="package")
+def connected(cluster: Any) -> Iterator[Any]:
+    """One connection for all tests; two more nodes that can be killed."""
+    import ray
+
+    ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
+    yield cluster
+    ray.shutdown()
