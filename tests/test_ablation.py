@@ -227,7 +227,9 @@ def test_the_plan_of_a_paper() -> None:
     assert "  Table III: 8 Labels, SORN" in planned.summary().splitlines()
 
 
-@pytest.mark.parametrize("folder", ["ablations/sorn", "ablations/sgam", "ablations/pgfa", "ablations/hcga", "ablations/gasm"])
+@pytest.mark.parametrize(
+    "folder", ["ablations/sorn", "ablations/sgam", "ablations/pgfa", "ablations/hcga", "ablations/gasm"]
+)
 def test_every_table_has_one_reference(folder: str) -> None:
     planned = plan([folder])
     tables = {row.printed.table for row, _ in planned.rows}
