@@ -46,7 +46,6 @@ def started() -> Iterator[Any]:
 
     found = Cluster(
         initialize_head=True,
-        shutdown_at_exit=False,
         head_node_args={
             "num_cpus": 1,
             "object_store_memory": MEMORY,

@@ -38,7 +38,7 @@ KEEP_REQUESTS = """{
     };
 }"""
 """The browser shows the tests no body that holds files."""
-PATIENCE = 20_000
+PATIENCE = 60_000
 
 
 @dataclass

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from occlureid.cli import across
 from occlureid.cli.options import Commands, add_data, add_device, add_set, bar, changes, layers, open_data, today
@@ -16,6 +16,7 @@ from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
     from occlureid.data.dataset import ReidDataset
+    from occlureid.methods import Method
 
 __all__ = ["register"]
 
@@ -62,6 +63,11 @@ def register(commands: Commands) -> None:
         "--on-corrupt", choices=("fatal", "skip"), default="fatal", help="what an unreadable image does"
     )
     describe.add_argument("--overwrite", action="store_true", help="replace descriptors of other weights or data")
+    describe.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="describe on the Ray cluster at this address (auto: the one this machine belongs to)",
+    )
     add_set(describe, "model.partial_test_feature=pooled (settings that leave the layers as they are)")
     add_device(describe)
 
@@ -143,6 +149,8 @@ def _describe(options: argparse.Namespace) -> int:
     changed = changes(options, "model", "describe --set changes only the model, for example model.match=parts_only")
     method = methods.restore(options.weights, changes=changed)
     dataset = open_data(options)
+    if options.ray:
+        return _describe_on_ray(options, method, dataset)
     if (options.out / "described.json").exists() and not options.overwrite:
         old = Described.load(options.out)
         if old.query.fingerprint != method.fingerprint() or old.record["data"]["checksum"] != dataset.checksum():
@@ -158,6 +166,28 @@ def _describe(options: argparse.Namespace) -> int:
     if skipped:
         print(f"{skipped} unreadable images were left out; they are named in described.json", file=sys.stderr)
     print(described.save(options.out))
+    return 0
+
+
+def _describe_on_ray(options: argparse.Namespace, method: Method[Any], dataset: ReidDataset) -> int:
+    from occlureid.scaleout import describe_on_ray
+
+    if options.workers:
+        raise UsageError("--workers says how this machine reads images; with --ray the cluster's processes do")
+    print(
+        describe_on_ray(
+            method,
+            dataset,
+            options.out,
+            address=options.ray,
+            batch_size=options.batch_size,
+            device=options.device,
+            precision=options.precision,
+            on_corrupt=options.on_corrupt,
+            overwrite=options.overwrite,
+            bar=lambda split: bar(f"describe {split}"),
+        )
+    )
     return 0
 
 

@@ -834,6 +834,7 @@
     if (!chosen) return;
     const json = chosen === "person" ? { person: hit.person } : { ids: [hit.id] };
     const { count } = await call(inGallery(chosen === "remove" ? "/remove" : "/erase"), { method: "POST", json });
+    if (!state.answer) return void (await loadStats()); // somebody started over meanwhile
     const gone = (one) => (chosen === "person" ? one.person === hit.person : one.id === hit.id);
     const ids = new Set([...state.answer.hits, ...state.items.values()].filter(gone).map((one) => one.id));
     state.answer.hits = state.answer.hits.filter((one) => !ids.has(one.id));
