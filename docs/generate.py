@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ from occlureid import ablation
 from occlureid.cli.listing import methods_table
 from occlureid.cues.groupings import GROUPINGS, LABEL_SETS
 from occlureid.data import LAYOUTS
+from occlureid.service.settings import ServiceSettings
 from occlureid.synthetic import WorldSettings
 
 DOCS = Path(__file__).parent
@@ -24,6 +26,7 @@ PAGES = (
     DOCS / "cues.md",
     DOCS / "scale.md",
     DOCS / "ablations.md",
+    DOCS / "service.md",
 )
 
 
@@ -136,6 +139,35 @@ def world_table() -> str:
     return "\n".join(lines)
 
 
+def routes_table() -> str:
+    """The service's routes, as the head of its application lists them: a test holds that list against the application.
+
+    The file is read and not imported: the tables are made without the extra ``serve`` too.
+    """
+    source = DOCS.parent / "src" / "occlureid" / "service" / "app.py"
+    head = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    title, *rows = head.split("::\n\n")[1].split("\n\n")[0].splitlines()
+    names = ("role", "method", "path", "request", "answer")
+    starts = [title.index(name) for name in names]
+    lines = [f"| {' | '.join(names)} |", "| --- " * len(names) + "|"]
+    for row in rows:
+        role, method, path, *rest = (row[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True))
+        lines.append(
+            f"| {role} | {method} | {', '.join(f'`{one}`' for one in path.split(', '))} | {' | '.join(rest)} |"
+        )
+    return "\n".join(lines)
+
+
+def service_table() -> str:
+    """The bounds of the service."""
+    lines = ["| setting | default | what it bounds |", "| --- | --- | --- |"]
+    for name, default, text in ServiceSettings.describe_fields():
+        lines.append(
+            f"| `{name}` | {int(default):,} | {text} |" if default.isdigit() else f"| `{name}` | {default} | {text} |"
+        )
+    return "\n".join(lines)
+
+
 def labels_table() -> str:
     """The label sets that part maps may be in."""
     lines = ["| label set | labels |", "| --- | --- |"]
@@ -208,6 +240,8 @@ TABLES = {
     "ablation-sorn": partial(ablation_table, "sorn"),
     "ablation-sorn-literal": partial(ablation_table, "sorn-literal"),
     "ablation-pgfa": partial(ablation_table, "pgfa"),
+    "routes": routes_table,
+    "service": service_table,
     "labels": labels_table,
     "groupings": groupings_table,
 }

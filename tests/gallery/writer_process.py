@@ -41,7 +41,7 @@ def check_whole(gallery: Gallery, log: Path) -> None:
 
 
 def write_for_ever(folder: Path, log: Path, which: int, progress: int) -> None:
-    gallery = Gallery.open(folder)
+    gallery = Gallery.open(folder, patience=600)
     check(gallery, log)
     draw = random.Random(which)
     with log.open("a", buffering=1) as file:
@@ -107,7 +107,7 @@ def race(folder: Path, writers: int, batches: int) -> None:
     """Writers add items of which they share every third batch; a reader checks that it never sees half of a batch."""
 
     def write(which: int) -> None:
-        gallery = Gallery.open(folder)
+        gallery = Gallery.open(folder, patience=600)
         for step in range(batches):
             number = step if step % 3 == 0 else step + 1000 * (which + 1)
             start = number * 5
@@ -118,7 +118,7 @@ def race(folder: Path, writers: int, batches: int) -> None:
                 gallery.compact()
 
     def read() -> None:
-        gallery = Gallery.open(folder)
+        gallery = Gallery.open(folder, patience=600)
         last = -1
         while last < 5 * (batches + (writers - 1) * (batches - (batches + 2) // 3)):
             seen = [n for block in gallery.blocks(rows=7) for n in block.columns.rows.tolist()]
