@@ -27,6 +27,7 @@ PAGES = (
     DOCS / "scale.md",
     DOCS / "ablations.md",
     DOCS / "service.md",
+    DOCS / "gallery.md",
 )
 
 
@@ -109,6 +110,29 @@ def ablation_table(name: str) -> str:
     """What benchmarks/ablations.py measured of one method's tables, beside the paper's figures."""
     record = json.loads((DOCS / "results" / f"ablation_{name}.json").read_text(encoding="utf-8"))
     return ablation.table(record).strip()
+
+
+def search_table() -> str:
+    """What benchmarks/search.py measured, one column a size."""
+    records = [
+        json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("search", "search_million")
+    ]
+    rows = [
+        ("a search, median ms", lambda r: f"{r['search, p50 ms']:.0f}"),
+        ("the bare product, median ms", lambda r: f"{r['bare product by a column, p50 ms']:.0f}"),
+        ("search as a multiple of the product", lambda r: f"{r['search, x product']:.2f}"),
+        ("one camera of 20, median ms", lambda r: f"{r['search, 1 of 20 cameras, p50 ms']:.0f}"),
+        ("32 queries at once, ms a query", lambda r: f"{r['search of 32 at once, ms a query']:.1f}"),
+        ("recall@10 of bfloat16 alone", lambda r: f"{r['recall@10 of bfloat16 alone']:.2f}"),
+        ("recall@10 of the search", lambda r: f"{r['recall@10 of the search']:.2f}"),
+        ("seconds to load", lambda r: f"{r['seconds to load']:.1f}"),
+        ("bytes held an item", lambda r: f"{r['held bytes an item']:,.0f}"),
+        ("peak memory of the process, GiB", lambda r: f"{r['peak GiB of the process']:.2f}"),
+    ]
+    lines = ["| | " + " | ".join(f"{r['items']:,} items" for r in records) + " |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {' | '.join(cell(r) for r in records)} |" for name, cell in rows]
+    return "\n".join(lines)
 
 
 def global_vector_table() -> str:
@@ -236,6 +260,7 @@ TABLES = {
     "world": world_table,
     "parser": parser_table,
     "global-vector": global_vector_table,
+    "search": search_table,
     "ablation-sgam": partial(ablation_table, "sgam"),
     "ablation-sorn": partial(ablation_table, "sorn"),
     "ablation-sorn-literal": partial(ablation_table, "sorn-literal"),

@@ -61,10 +61,11 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     threshold = Calibration(
         1e-4, 0.01, "pair", 1000, 10, (0.0, 0.1), 100, 50, (0.4, 0.6), method.fingerprint(), method.rule
     )
-    with running(folder / "open") as address:
-        fill(address, "marked", shots[:8])
-    threshold.save(folder / "open" / "marked" / "calibration.json")  # is read when a gallery is opened
     with running(folder / "open") as address, running(folder / "guarded", tokens=file) as guarded:
+        fill(address, "marked", shots[:8])
+        threshold.save(folder / "open" / "marked" / "calibration.json")
+        fill(address, "torn", shots[:3])
+        (folder / "open" / "torn" / "calibration.json").write_text("{")
         fill(address, "street", shots)
         fill(address, "hostile", [Shot(shots[0].image, {**HOSTILE, "time": 1000.0}), *shots[1:3]])
         fill(guarded, "kept", shots[:8], token=tokens["admin"])
@@ -348,6 +349,16 @@ def test_people_who_are_probably_not_there(opened: Opening, street: Street) -> N
     hits = search(page, street.shots[2].image)
     expect(hits.first.locator(".badge")).to_have_text("probably the same")
     assert page.locator("#notices .notice").count() == 0
+
+
+def test_a_threshold_that_is_damaged_is_told(opened: Opening, street: Street) -> None:
+    page = opened("torn")
+    hits = search(page, street.shots[2].image)
+    expect(hits).to_have_count(3)
+    expect(page.locator("#notices")).to_contain_text(
+        "No hit is called probably the same: the calibration cannot be used: "
+    )
+    assert page.locator(".badge").count() == 0
 
 
 def test_a_part_of_the_gallery_is_not_passed_off_as_the_whole(opened: Opening, street: Street) -> None:

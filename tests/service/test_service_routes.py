@@ -15,7 +15,7 @@ from occlureid.data.dataset import Sample
 from occlureid.described import describe
 from occlureid.errors import MissingCueError
 from occlureid.gallery import Filter, Gallery
-from occlureid.gallery.openset import calibrate
+from occlureid.gallery.openset import Calibration, calibrate
 from occlureid.gallery.search import Searcher
 from occlureid.service.describer import Describer
 from occlureid.service.settings import ServiceSettings
@@ -296,22 +296,78 @@ def test_who_did_what_is_in_the_audit_log(tmp_path: Path, describer: Describer) 
         assert "item-1" not in json.dumps(whole)
 
 
+def threshold_for(gallery: Gallery, rate: float = 0.01) -> Calibration:
+    impostors = torch.linspace(1e-3, 1.0, 100)
+    return calibrate(torch.zeros(5), impostors, rate=rate, fingerprint=gallery.fingerprint, rule=gallery.rule)
+
+
 def test_a_calibrated_gallery_says_who_is_absent(tmp_path: Path, describer: Describer) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 4)
-    gallery = Gallery.open(tmp_path / "one")
-    impostors = torch.linspace(1e-3, 1.0, 100)
-    calibrate(torch.zeros(5), impostors, rate=0.01, fingerprint=gallery.fingerprint, rule=gallery.rule).save(
-        tmp_path / "one" / "calibration.json"
-    )
-    again = Describer(describer.method, ServiceSettings())
-    with served(tmp_path, again) as (client, _):
         url = "/api/galleries/one/search/items"
-        there = client.post(url, json={"ids": ["item-0"], "include_query": True}).json()
+        asked = {"ids": ["item-0"], "include_query": True}
+        before = client.post(url, json=asked).json()
+        assert [before["absent"], before["hits"][0]["probable"], before["calibration"]] == [None, None, None]
+        file = tmp_path / "one" / "calibration.json"
+        threshold_for(Gallery.open(tmp_path / "one")).save(file)  # while it is in use
+        there = client.post(url, json=asked).json()
         assert [there["absent"], there["hits"][0]["probable"], there["hits"][-1]["probable"]] == [False, True, False]
         assert (there["calibration"]["rate"], there["calibration"]["unit"]) == (0.01, "pair")
         assert client.post(url, json={"ids": ["item-0"]}).json()["absent"] is True  # the query itself does not count
         assert client.get("/api/galleries/one").json()["calibration"] == there["calibration"]
+        threshold_for(Gallery.open(tmp_path / "one"), 0.5).save(file)
+        assert client.post(url, json=asked).json()["calibration"]["rate"] == 0.5
+        file.unlink()
+        assert client.post(url, json=asked).json()["calibration"] is None
+        stats = client.get("/api/galleries/one").json()
+        assert (stats["calibration"], stats["calibration_problem"]) == (None, None)
+
+
+def damaged(record: dict[str, Any]) -> dict[str, bytes]:
+    """Files that are no calibration of the gallery that a good one's record belongs to."""
+    changes: dict[str, dict[str, Any]] = {
+        "huge number": {"threshold": 10**400},
+        "other rule": {"rule": {**record["rule"], "global_weight": 0.25}},
+        "odd rule": {"rule": [1]},
+        "other model": {"fingerprint": "another"},
+        "unknown field": {"more": 1},
+    }
+    made = {name: json.dumps({**record, **change}).encode() for name, change in changes.items()}
+    return {
+        **made, "empty": b"", "cut short": json.dumps(record).encode()[:-9], "bytes": bytes(range(256)), "list": b"[]",
+        "nested": b"[" * 100_000, "long": b" " * 2**20 + json.dumps(record).encode(),
+    }  # fmt: skip
+
+
+def test_a_damaged_calibration_does_not_stop_searches(
+    tmp_path: Path, describer: Describer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(tmp_path, describer) as (client, _):
+        fill(client, 3)
+        file, url = tmp_path / "one" / "calibration.json", "/api/galleries/one/search/items"
+        good = threshold_for(Gallery.open(tmp_path / "one"))
+        for name, content in damaged(good.to_json()).items():
+            file.unlink(missing_ok=True)
+            file.write_bytes(content)
+            caplog.clear()
+            for _ in range(2):
+                answer = client.post(url, json={"ids": ["item-0"]})
+                assert (answer.status_code, len(answer.json()["hits"])) == (200, 2), name
+                assert (answer.json()["absent"], answer.json()["hits"][0]["probable"]) == (None, None), name
+            stats = client.get("/api/galleries/one").json()
+            assert stats["calibration"] is None, name
+            assert stats["calibration_problem"].startswith("the calibration cannot be used: "), name
+            assert str(tmp_path) not in stats["calibration_problem"]
+            assert len(stats["calibration_problem"]) <= 500
+            (told,) = [record for record in caplog.records if record.name == "occlureid.service.calibrations"]
+            assert (told.levelname, str(file) in told.getMessage()) == ("ERROR", True)  # once, not at every search
+        file.unlink()
+        file.mkdir()
+        assert client.get("/api/galleries/one").json()["calibration_problem"]
+        file.rmdir()
+        good.save(file)
+        assert client.get("/api/galleries/one").json()["calibration_problem"] is None
+        assert client.post(url, json={"ids": ["item-0"]}).json()["calibration"]["rate"] == 0.01
 
 
 def test_metrics(tmp_path: Path, describer: Describer) -> None:

@@ -106,7 +106,7 @@ class Calibration:
         try:
             lists = {name: tuple(record[name]) for name in ("interval", "found_interval")}
             found = cls(**{**record, **lists, "rule": MatchRule.from_json(record["rule"])})
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, OverflowError, ValueError) as error:
             raise DataError(f"not a calibration ({error}): {record}"[:500]) from error
         if len(found.interval) != 2 or len(found.found_interval) != 2 or not isinstance(found.fingerprint, str):
             raise DataError(f"not a calibration: {record}"[:500])

@@ -5,7 +5,11 @@ Routes ("multipart" is multipart/form-data; all else is JSON, in and out; models
 
     role    method  path                                       request                      answer
     anyone  GET     /                                                                       page.html
-    anyone  GET     /page.js, /page.css                                                     beside page.html
+    anyone  GET     /page.css, /page.js                                                     beside page.html
+    anyone  GET     /page_boxes.js, /page_crops.js                                          modules of page.js
+    anyone  GET     /page_elements.js, /page_gallery.js                                     modules of page.js
+    anyone  GET     /page_hits.js, /page_search.js                                          modules of page.js
+    anyone  GET     /page_service.js, /page_timeline.js                                     modules of page.js
     anyone  GET     /api/health                                                             Health (503 while it stops)
     anyone  GET     /api/openapi.json                                                       OpenAPI 3.1
     search  GET     /api/metrics                                                            Prometheus text
@@ -38,10 +42,10 @@ SearchByImages (may be left out). Every answer that is no success is a Problem: 
 A token goes into the header ``Authorization: Bearer ...``. Without a token file the service listens on loopback only and
 whoever asks is ``local`` with the role admin. 401: no token or an unknown one; 403: its role is too low; 429 and 503: try again.
 
-The page: /, /page.js and /page.css are static files beside this one, served under a Content-Security-Policy without anything
+The page: / and /page*.* are static files beside this one, served under a Content-Security-Policy without anything
 inline: scripts from 'self', styles from 'self' (a style attribute in HTML does not work, ``element.style`` from a script
 does), images from 'self', blob: and data:, requests to 'self' alone. Thumbnails need the token in a header: fetch them and show
-a blob. Nothing may be cached but the three static files.
+a blob. Nothing may be cached but the static files, and those are asked for anew each time.
 """
 
 from __future__ import annotations

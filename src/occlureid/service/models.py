@@ -194,6 +194,9 @@ class GalleryStats(Response):
     retention: float | None
     parts: list[PartOut]
     calibration: CalibrationOut | None
+    calibration_problem: str | None = Field(
+        description="Why the threshold that is there cannot be used, so that no hit is called probable; null otherwise."
+    )
 
 
 # -- items -------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from occlureid.service.models import (
     NewGallery,
 )
 from occlureid.service.problems import refuse, said
-from occlureid.service.searches import calibration_of, part_names, parts_of
+from occlureid.service.searches import calibration_out, part_names, parts_of
 from occlureid.service.shelf import OpenGallery
 from occlureid.service.tokens import Caller
 
@@ -42,10 +42,11 @@ Who = Annotated[Caller, Depends(caller_of)]
 GalleryPath = Annotated[GalleryName, Path(description="The name of the gallery.")]
 JobPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="The id of the job.")]
 
+_SCRIPTS = ("", "_boxes", "_crops", "_elements", "_gallery", "_hits", "_search", "_service", "_timeline")
 _STATIC = {
     "/": ("page.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
+    **{f"/page{theme}.js": (f"page{theme}.js", "text/javascript") for theme in _SCRIPTS},
 }
 
 
@@ -171,6 +172,7 @@ def _info(engine: Engine, name: str) -> GalleryInfo:
 def _stats(opened: OpenGallery) -> GalleryStats:
     with opened.reading() as gallery:
         stats = gallery.stats()
+    threshold = opened.calibration.current()
     return GalleryStats(
         name=opened.name,
         fits=opened.fits,
@@ -186,5 +188,6 @@ def _stats(opened: OpenGallery) -> GalleryStats:
         bytes=stats.bytes,
         retention=gallery.shape.retention,
         parts=parts_of(opened),
-        calibration=calibration_of(opened),
+        calibration=calibration_out(threshold.calibration),
+        calibration_problem=threshold.problem,
     )

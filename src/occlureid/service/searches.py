@@ -12,6 +12,7 @@ import torch
 from occlureid.errors import DataError
 from occlureid.gallery.crops import join_crops
 from occlureid.gallery.hits import Hit, Reason, SearchResult
+from occlureid.gallery.openset import Calibration
 from occlureid.gallery.records import Filter
 from occlureid.gallery.rescore import rescore
 from occlureid.service.batches import Batcher
@@ -22,7 +23,7 @@ from occlureid.service.settings import ServiceSettings
 from occlureid.service.shelf import OpenGallery
 from occlureid.types import Descriptor, Region
 
-__all__ = ["Searches", "calibration_of", "explain_pair", "parts_of", "stored"]
+__all__ = ["Searches", "calibration_out", "explain_pair", "parts_of", "stored"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,6 +32,7 @@ class _Ask:
     query: Descriptor
     k: int
     filter: Filter
+    calibration: Calibration | None
 
 
 class Searches:
@@ -92,8 +94,9 @@ class Searches:
         if opened.gallery.rule.spatial_weight == 0:
             crops = replace(crops, spatial=None, saliency=None)
         query = join_crops(opened.gallery.rule, crops)
+        calibration = opened.calibration.current().calibration
         with opened.reading():
-            result = self._batcher.ask(_Ask(opened, query, options.k + len(gone), wanted))
+            result = self._batcher.ask(_Ask(opened, query, options.k + len(gone), wanted, calibration))
         hits = [hit for hit in result.hits if hit.id not in gone][: options.k]
         absent = None if result.absent is None else not any(hit.probable for hit in hits)
         opened.gallery.audit.write(by, "search", count=len(hits), ids=[hit.id for hit in hits])
@@ -105,7 +108,7 @@ class Searches:
             exact=result.exact,
             coverage=result.coverage,
             absent=absent,
-            calibration=calibration_of(opened),
+            calibration=calibration_out(calibration),
         )
 
     def _work(self, asks: Sequence[_Ask]) -> list[SearchResult]:
@@ -113,13 +116,13 @@ class Searches:
         for place, ask in enumerate(asks):
             spatial = None if ask.query.spatial is None else ask.query.spatial.shape
             sizes = ask.query.global_.shape, ask.query.parts.shape, spatial, ask.query.fingerprint
-            together[id(ask.gallery), ask.k, ask.filter, sizes].append(place)
+            together[id(ask.gallery), ask.k, ask.filter, ask.calibration, sizes].append(place)
         results: dict[int, SearchResult] = {}
         for places in together.values():
             first = asks[places[0]]
             queries = Descriptor.cat([asks[place].query for place in places])
             found = first.gallery.searcher.search(
-                queries, k=first.k, filter=first.filter, calibration=first.gallery.calibration
+                queries, k=first.k, filter=first.filter, calibration=first.calibration
             )
             self.scans += 1
             self.searches += len(places)
@@ -178,9 +181,8 @@ def part_names(count: int, regions: Sequence[Region]) -> list[PartOut]:
     ]
 
 
-def calibration_of(opened: OpenGallery) -> CalibrationOut | None:
-    """The gallery's threshold."""
-    made = opened.calibration
+def calibration_out(made: Calibration | None) -> CalibrationOut | None:
+    """A threshold as it is shown."""
     return None if made is None else CalibrationOut(threshold=made.threshold, rate=made.rate, unit=made.unit)
 
 

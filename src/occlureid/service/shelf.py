@@ -19,9 +19,9 @@ from occlureid.errors import BusyError, DataError, FingerprintError
 from occlureid.gallery.audit import AuditLog
 from occlureid.gallery.flush import sync
 from occlureid.gallery.lock import only_writer
-from occlureid.gallery.openset import Calibration
 from occlureid.gallery.search import Searcher
 from occlureid.gallery.store import Gallery
+from occlureid.service.calibrations import CalibrationFile
 from occlureid.service.describer import Describer
 from occlureid.service.models import GALLERY_PATTERN
 from occlureid.service.problems import refuse
@@ -41,7 +41,7 @@ class OpenGallery:
     Attributes:
         name: of its folder.
         gallery: on disk.
-        calibration: of its threshold; ``calibration.json`` in its folder, None without one.
+        calibration: its threshold, ``calibration.json`` in its folder; looked at again when the file changes.
         regions: of its parts, where they are known.
         fits: whether the service's weights made its descriptors.
         deleted: whether it is gone.
@@ -51,10 +51,7 @@ class OpenGallery:
         self.name = name
         self.gallery = Gallery.open(folder)
         self.fits = self.gallery.fingerprint == describer.fingerprint
-        self.calibration: Calibration | None = None
-        if (folder / _CALIBRATION).is_file():
-            self.calibration = Calibration.load(folder / _CALIBRATION)
-            self.calibration.check(self.gallery.fingerprint, self.gallery.rule)
+        self.calibration = CalibrationFile(folder / _CALIBRATION, self.gallery.fingerprint, self.gallery.rule)
         whole = self.fits and len(describer.regions) == self.gallery.shape.parts
         self.regions: tuple[Region, ...] = describer.regions if whole else ()
         self.deleted = False
