@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -310,6 +311,17 @@ def test_search_by_stored_items_needs_no_weights(people: Path, capsys: Said) -> 
     assert {hit["id"] for hit in both["hits"]} == set(ids[2:])
     assert both["query"] == f"{ids[0]} + {ids[1]}"
     assert run("search", people, "--item", "nobody") == 3
+
+
+def test_an_approximate_search_says_how_good_its_index_is(people: Path, capsys: Said) -> None:
+    ids = [item.id for item in Gallery.open(people).items()]
+    assert run("search", people, "--item", ids[0], "-k", 3, "--approximate", "--json") == 0
+    printed = capsys.readouterr()
+    assert re.search(rf"index of {len(ids)} items, .* finds (\d+\.\d)% of the 10 nearest", printed.err)
+    (query,) = json.loads(printed.out)["queries"]
+    assert not query["exact"]
+    assert {hit["id"] for hit in query["hits"]} <= set(ids[1:])
+    assert query["hits"]
 
 
 def test_search_says_what_is_missing(people: Path, query: Path, weights: Path) -> None:

@@ -113,6 +113,11 @@ def _add_searching(actions: Commands) -> None:
     searching.add_argument(
         "--calibration", type=Path, help="threshold (default: the gallery's own, where calibrate made one)"
     )
+    searching.add_argument(
+        "--approximate",
+        action="store_true",
+        help="build an index in memory and compare only what it names; its recall against the exact search is printed",
+    )
     searching.add_argument("--explain", action="store_true", help="print what each distance is made of")
     searching.add_argument(
         "--sheet", type=Path, metavar="PNG", help="draw the hits, compared parts outlined, others greyed"
