@@ -135,6 +135,44 @@ def search_table() -> str:
     return "\n".join(lines)
 
 
+def spatial_table() -> str:
+    """What benchmarks/spatial.py measured of matching by local vectors."""
+    record = json.loads((DOCS / "results" / "spatial.json").read_text(encoding="utf-8"))
+    lines = [
+        "| local vectors | seconds | of the bare product's rate | times as fast as a loop | MiB beside the output |",
+        "| --- " * 5 + "|",
+    ]
+    for name, row in record.items():
+        if isinstance(row, dict):
+            cells = (
+                f"{row['seconds']['kernel']:.2f}",
+                f"{row['rate_of_product']:.2f}",
+                f"{row['times_as_fast_as_loop']:.1f}",
+                f"{row['peak_MiB_beside_output']:.0f}",
+            )
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def coparsing_table() -> str:
+    """What benchmarks/coparsing.py measured, and what it extrapolated to an epoch."""
+    record = json.loads((DOCS / "results" / "coparsing.json").read_text(encoding="utf-8"))
+    steps = record["steps_until_few_labels"]
+    lines = [
+        f"| decoders | ms a step and person | times as fast | an epoch of 32 steps | of {steps:.1f} steps | peak MiB |",
+        "| --- " * 6 + "|",
+    ]
+    for name, row in record.items():
+        if isinstance(row, dict):
+            peak = "" if row["peak_MiB"] is None else f"{row['peak_MiB']:.0f}"
+            lines.append(
+                f"| {name} | {1000 * row['seconds_a_step_and_person']:.0f} | {row['faster']:.2f} | "
+                f"{row['extrapolated_epoch_32_steps_seconds']:,.0f} s | "
+                f"{row['extrapolated_epoch_usual_steps_seconds']:,.0f} s | {peak} |"
+            )
+    return "\n".join(lines)
+
+
 def global_vector_table() -> str:
     """What benchmarks/global_vector.py measured: one training, four ways of asking."""
     found = json.loads((DOCS / "results" / "global_vector.json").read_text(encoding="utf-8"))["rank_1"]
@@ -260,6 +298,8 @@ TABLES = {
     "world": world_table,
     "parser": parser_table,
     "global-vector": global_vector_table,
+    "spatial": spatial_table,
+    "coparsing": coparsing_table,
     "search": search_table,
     "ablation-sgam": partial(ablation_table, "sgam"),
     "ablation-sorn": partial(ablation_table, "sorn"),
