@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from occlureid import methods
 from occlureid.cli import main
 from occlureid.synthetic import WorldSettings, write_world
 
@@ -122,6 +124,35 @@ def test_evaluate_prints_writes_and_compares(
     assert plain["rule"]["visibility"] == "binary"
     assert (changed["rule"]["visibility"], changed["rule"]["global_weight"]) == ("ignore", 0)
     assert plain["provenance"]["training"]["initial_weights"] == "none"
+
+
+def test_the_report_shows_sheets(
+    trained: Path, world: Path, described: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheets, report = tmp_path / "sheets", ["evaluate", str(described), "--report", str(tmp_path / "r.html")]
+    assert main([*report, "--sheets", str(sheets)]) == 2
+    assert 'draw them with "occlureid figures"' in capsys.readouterr().err
+    sheets.mkdir()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(sheets / "parts.png")
+    assert main([*report, "--sheets", str(sheets)]) == 0
+    page = (tmp_path / "r.html").read_text()
+    assert "What the methods see" in page
+    assert 'alt="pgfa: Parts"' in page
+    assert main([*report, "--sheets", str(sheets), str(sheets)]) == 2
+    assert main(["evaluate", str(described), "--sheets", str(sheets)]) == 2
+
+
+def test_a_shortlist_needs_local_vectors(
+    world: Path, described: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(described), "--shortlist", "2"]) == 2
+    weights, out = tmp_path / "gasm.safetensors", tmp_path / "described"
+    methods.save(methods.create("gasm", 3, {"backbone": "resnet10t", "size": [64, 32]}), weights)
+    assert main(["describe", str(world), "--weights", str(weights), "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(out), "--json", "--shortlist", "2"]) == 0
+    (report,) = json.loads(capsys.readouterr().out).values()
+    assert report["shortlist"] == 2
 
 
 def test_methods_lists_and_explains(capsys: pytest.CaptureFixture[str]) -> None:

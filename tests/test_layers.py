@@ -35,7 +35,7 @@ ALLOWED = {
     "training": {"errors", "types", "config", "guidance", "data", "matching", "evaluation", "methods", "described"},
     "coparsing": {"errors", "types", "config", "guidance", "data", "cues", "methods", "plots"},
     "service": {"errors", "types", "config", "matching", "gallery", "data", "cues", "methods", "described"},
-    "scaleout": {"errors", "types", "config", "matching", "gallery", "data", "cues", "methods", "described"},
+    "scaleout": {"errors", "types", "config", "matching", "gallery", "data", "cues", "models", "methods", "described"},
     "figures": {"errors", "types", "matching", "data", "cues", "coparsing", "methods", "training", "plots"},
     "transfer": {"errors", "data", "described", "ablation", "runs"},
     "ablation": {

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
+from occlureid import methods
+from occlureid.cli import main
 from occlureid.data import ReidDataset
 from occlureid.described import Described, describe_dataset
 from occlureid.errors import DataError, UsageError
@@ -175,3 +178,22 @@ def test_damaged_chunks_count_as_missing(tmp_path: Path) -> None:
     assert folder.read(chunk) is None
     (folder.path / "gallery-00000003.json").write_text("[]")
     assert folder.read(chunk) is None
+
+
+def test_the_command_line_describes_on_the_cluster(
+    connected: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "market"
+    for folder, camera in (("bounding_box_train", 1), ("query", 1), ("bounding_box_test", 2)):
+        (root / folder).mkdir(parents=True)
+        for person in (1, 2, 3):
+            picture = Image.new("RGB", (32, 64), (80 * person, 40 * camera, 90))
+            picture.save(root / folder / f"{person:04d}_c{camera}s1_{person:06d}_00.jpg")
+    weights = tmp_path / "weights.safetensors"
+    methods.save(methods.create("baseline", 3, {"backbone": "resnet10t", "size": [64, 32]}), weights)
+    command = ["describe", str(root), "--layout", "market1501", "--weights", str(weights), "--out"]
+    assert main([*command, str(tmp_path / "here")]) == 0
+    assert main([*command, str(tmp_path / "there"), "--ray", "auto"]) == 0
+    same(tmp_path / "there", Described.load(tmp_path / "here"))
+    assert main([*command, str(tmp_path / "third"), "--ray", "auto", "--workers", "2"]) == 2
+    assert "the cluster's processes do" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from occlureid.data import CueSource, ReidDataset, Tally
 from occlureid.described import Described, dataset_cues, dataset_record, describe, write_index
 from occlureid.errors import DataError, UsageError
+from occlureid.models.torchvision_operators import declare_missing
 from occlureid.scaleout.chunks import Chunk, ChunkFolder, ChunkRecord, join_descriptors
 from occlureid.scaleout.connection import Connection, cause_of, library
 from occlureid.types import Descriptor, Sample
@@ -198,6 +199,7 @@ def _run(
 @lru_cache(maxsize=1)
 def _fetched(held: Any) -> tuple[Method[Any], CueSource | None]:
     """Method and cues, once for each worker: a chunk is small beside them."""
+    declare_missing()  # a network of timm's is unpickled by importing torchvision
     found: tuple[Method[Any], CueSource | None] = library().get(held)
     return found
 
