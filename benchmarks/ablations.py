@@ -20,6 +20,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from occlusion import TRAIN
 from tqdm import tqdm
 
 from occlureid.ablation import ablate
@@ -35,19 +36,7 @@ from occlureid.synthetic import WorldSettings, write_world
 ALL: dict[str, Any] = {
     "initial_weights": "none",
     "model": {"backbone": "resnet10t", "size": [192, 64]},
-    "train": {
-        "batch_size": 32,
-        "optimiser": "adamw",
-        "lr": 0.001,
-        "weight_decay": 0.01,
-        "schedule": "cosine",
-        "warmup_epochs": 1,
-        "precision": "bf16-mixed",
-        "flip_probability": 0.5,
-        "erasing_probability": 0.5,
-        "workers": 0,
-        "checkpoint_every": 1000,
-    },
+    "train": {**TRAIN, "workers": 0, "checkpoint_every": 1000},
 }
 CHANGES: dict[str, dict[str, Any]] = {
     "gasm": {"model": {"weight_mask": 0.5, "weight_pose": 0.5}, "train": {"instances": 4}},

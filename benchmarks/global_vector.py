@@ -15,33 +15,18 @@ import json
 from pathlib import Path
 
 import torch
+from ablations import ALL
 from torch import Tensor
 
 from occlureid import methods
+from occlureid.config import merge
 from occlureid.data import open_dataset
 from occlureid.described import describe_dataset, versions
 from occlureid.matching import distance_matrix
 from occlureid.runs import train
 from occlureid.types import Descriptor, Sample
 
-RECIPE = {
-    "method": "baseline",
-    "initial_weights": "none",
-    "model": {"backbone": "resnet10t", "size": [192, 64], "triplet_weight": 0.0},
-    "train": {
-        "epochs": 10,
-        "batch_size": 32,
-        "optimiser": "adamw",
-        "lr": 0.001,
-        "weight_decay": 0.01,
-        "schedule": "cosine",
-        "warmup_epochs": 1,
-        "precision": "bf16-mixed",
-        "flip_probability": 0.5,
-        "erasing_probability": 0.5,
-        "workers": 0,
-    },
-}
+RECIPE = merge(ALL, {"method": "baseline", "model": {"triplet_weight": 0.0}, "train": {"epochs": 10}})
 CLEAN = 0.95
 """Least visible fraction of an image that hides nothing."""
 

@@ -9,7 +9,7 @@ import torch
 from occlureid.errors import FingerprintError, ShapeError, UsageError
 from occlureid.gallery import Filter, Item
 from occlureid.gallery.hits import merge_results
-from occlureid.gallery.scan import base_rule, lower_bounds, prepare_probe, prepare_shard
+from occlureid.gallery.scan import lower_bounds, prepare_probe, prepare_shard, scan_rule
 from occlureid.gallery.search import Searcher
 from occlureid.gallery.source import MemorySource
 from occlureid.matching import MatchRule, pairwise_distances
@@ -288,8 +288,8 @@ def test_queries_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_rule_without_anything_but_local_vectors_looks_by_the_global_vector() -> None:
-    assert base_rule(LOCAL["local only"]).global_weight == 1
-    assert base_rule(MatchRule(global_weight=0.0, spatial_weight=0.5)).global_weight == 0
+    assert scan_rule(LOCAL["local only"]).global_weight == 1
+    assert scan_rule(MatchRule(global_weight=0.0, spatial_weight=0.5)).global_weight == 0
 
 
 def test_a_result_is_plain_data() -> None:

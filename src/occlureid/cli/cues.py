@@ -24,14 +24,13 @@ _PARSER_SUFFIX = ".safetensors"
 
 def register(commands: Commands) -> None:
     """Adds these commands."""
-    cues = commands.add(
+    kinds = commands.group(
         "cues",
-        None,
         "make landmarks or part maps for a folder of images",
         "occlureid cues pose data/market --provider vitpose --device cuda",
+        title="kinds",
+        metavar="KIND",
     )
-    cues.set_defaults(command=lambda options: _nothing(cues))
-    kinds = Commands(cues, title="kinds", metavar="KIND")
     pose = kinds.add(
         "pose",
         _pose,
@@ -80,11 +79,6 @@ def _add_building(command: argparse.ArgumentParser, providers: tuple[str, ...]) 
     command.add_argument("--json", action="store_true", help="print the summary as JSON")
     add_set(command, "miss=0.2 (with --provider degraded: how the true cues are spoiled)")
     add_device(command)
-
-
-def _nothing(cues: argparse.ArgumentParser) -> int:
-    cues.print_help()
-    return 2
 
 
 def _cache(options: argparse.Namespace) -> CueCache | None:

@@ -23,23 +23,17 @@ _SPLITS = ("gallery", "query", "train", "all")
 
 def register(commands: Commands) -> None:
     """Adds these commands."""
-    gallery = commands.add(
+    actions = commands.group(
         "gallery",
-        None,
         "keep described crops in a gallery on disk, and search it",
         "occlureid gallery search runs/people query.jpg --weights runs/pgfa/weights.safetensors",
+        title="what to do",
+        metavar="ACTION",
     )
-    gallery.set_defaults(command=lambda options: _nothing(gallery))
-    actions = Commands(gallery, title="what to do", metavar="ACTION")
     _add_filling(actions)
     _add_searching(actions)
     _add_emptying(actions)
     _add_keeping(actions)
-
-
-def _nothing(gallery: argparse.ArgumentParser) -> int:
-    gallery.print_help()
-    return 2
 
 
 # -- the commands' arguments -------------------------------------------------------------------------------------------

@@ -48,6 +48,25 @@ class Commands:
         command.set_defaults(command=run)
         return command
 
+    def group(self, name: str, summary: str, example: str, *, title: str, metavar: str) -> Commands:
+        """Adds a command that has commands of its own, and prints its help where none of them is given.
+
+        Args:
+            name: of the command.
+            summary: as in ``add``.
+            example: as in ``add``.
+            title: of its commands, in its help.
+            metavar: what stands for them in its usage.
+        """
+        command = self.add(name, None, summary, example)
+
+        def nothing(options: argparse.Namespace) -> int:
+            command.print_help()
+            return 2
+
+        command.set_defaults(command=nothing)
+        return Commands(command, title=title, metavar=metavar)
+
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """Adds ``--device``."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlureid.gallery.layout import Block
-from occlureid.gallery.scan import Shard, base_rule, prepare_shard, row_bytes
+from occlureid.gallery.scan import Shard, prepare_shard, row_bytes, scan_rule
 from occlureid.gallery.source import Source
 from occlureid.types import Descriptor
 
@@ -89,7 +89,7 @@ def _load(
     grown, waiting = list(shards), list[Shard]()
     complete = True
     for block in blocks:
-        shard = prepare_shard(base_rule(source.rule), block, keep=keep)
+        shard = prepare_shard(scan_rule(source.rule), block, keep=keep)
         if used + shard.nbytes > memory:
             complete = False
             break

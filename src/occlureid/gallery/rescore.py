@@ -12,7 +12,7 @@ from torch import Tensor
 from occlureid.gallery.hits import Hit, PartReason, Reason, SearchResult
 from occlureid.gallery.openset import Calibration
 from occlureid.gallery.records import Columns
-from occlureid.gallery.scan import base_rule
+from occlureid.gallery.scan import scan_rule
 from occlureid.matching import Explanation, MatchRule, distance_matrix, explain, part_weights
 from occlureid.types import Descriptor
 
@@ -84,7 +84,7 @@ def rescore(rule: MatchRule, query: Descriptor, columns: Columns, items: Descrip
         columns: n items.
         items: their descriptors, likewise.
     """
-    base = base_rule(rule)
+    base = scan_rule(rule)
     bare, others = without_maps(query), without_maps(items)
     pieces = [
         explain(base, bare[torch.zeros(len(some), dtype=torch.int64)], some)

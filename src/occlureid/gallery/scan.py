@@ -30,7 +30,7 @@ from occlureid.matching import MatchRule
 from occlureid.matching.kernel import Ready, prepare
 from occlureid.types import Descriptor
 
-__all__ = ["Probe", "Shard", "base_rule", "lower_bounds", "prepare_probe", "prepare_shard", "row_bytes"]
+__all__ = ["Probe", "Shard", "lower_bounds", "prepare_probe", "prepare_shard", "row_bytes", "scan_rule"]
 
 _ROUNDING = 2.0**-8
 _RESULT = _ROUNDING / (1 - _ROUNDING) * 1.001
@@ -115,10 +115,11 @@ class Probe:
         return len(self.vectors)
 
 
-def base_rule(rule: MatchRule) -> MatchRule:
+def scan_rule(rule: MatchRule) -> MatchRule:
     """The rule without spatial maps, by which a scan looks.
 
     Where local vectors alone decide, it also looks by the global vector: no pair may then count as having nothing to compare.
+    (``matching.base_rule`` would look by the parts where there are some, which not all pairs share.)
     """
     if rule.spatial_weight == 1 and rule.global_weight == 0:
         return replace(rule, spatial_weight=0.0, global_weight=1.0)
@@ -138,7 +139,7 @@ def _pieces(rule: MatchRule, ready: Ready) -> tuple[tuple[int, int, int], ...]:
 
 def row_bytes(rule: MatchRule, item: Descriptor) -> tuple[int, int]:
     """Bytes that a shard holds of one item, without and with its descriptor in half precision (texts not counted)."""
-    ready = prepare(base_rule(rule), item[:0], "gallery", torch.float32)
+    ready = prepare(scan_rule(rule), item[:0], "gallery", torch.float32)
     euclidean = 4 * ready.weights.shape[1] if rule.metric == "euclidean" else 0
     scanned = 2 * ready.vectors.shape[1] + 4 * ready.weights.shape[1] + euclidean
     return scanned, scanned + 2 * sum(ready.sizes) + 4 * item.parts.shape[1]

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from occlureid.errors import DataError, ShapeError, UsageError
-from occlureid.gallery.crops import join_crops
+from occlureid.gallery.asking import EVERYTHING, Asking
 from occlureid.gallery.hits import SearchResult
 from occlureid.gallery.holding import Held, Refreshed, block_rows, caught_up
 from occlureid.gallery.openset import Calibration
 from occlureid.gallery.records import Filter
 from occlureid.gallery.rescore import Tally, rescore, without_maps
-from occlureid.gallery.scan import Shard, base_rule, prepare_probe, prepare_shard
+from occlureid.gallery.scan import Shard, prepare_probe, prepare_shard, scan_rule
 from occlureid.gallery.selection import Selection
 from occlureid.gallery.source import LARGEST, Source, finite_parts
 from occlureid.matching.kernel import check_pair
@@ -38,7 +38,6 @@ _MORE = 1024
 """Candidates beyond the first that are rescored at a time."""
 
 _ATTEMPTS = 3
-_EVERYTHING = Filter()
 _MARGIN = 1e-5
 """More than local vectors' float32 distances may be off."""
 
@@ -53,7 +52,7 @@ class Job:
     exact: bool
 
 
-class Searcher:
+class Searcher(Asking):
     """Searches one source; several threads may use it at once.
 
     What fits into ``memory`` is held: with its descriptors in half precision where all of them fit, otherwise the few that a
@@ -76,7 +75,7 @@ class Searcher:
             raise UsageError(f"memory must be a positive number of bytes, got {memory}")
         self._source = source
         self._rule = source.rule
-        self._base = base_rule(source.rule)
+        self._base = scan_rule(source.rule)
         self._memory = memory
         self._span = span
         self._exact = source.rule.spatial_weight == 0
@@ -117,7 +116,7 @@ class Searcher:
         query: Descriptor,
         *,
         k: int = 10,
-        filter: Filter = _EVERYTHING,
+        filter: Filter = EVERYTHING,
         exact: bool | None = None,
         shortlist: int | None = None,
         calibration: Calibration | None = None,
@@ -164,20 +163,6 @@ class Searcher:
                 if self._held is held:
                     raise
         raise DataError("the gallery changed faster than it could be searched; try again")
-
-    def search_person(
-        self,
-        crops: Descriptor,
-        *,
-        k: int = 10,
-        filter: Filter = _EVERYTHING,
-        exact: bool | None = None,
-        shortlist: int | None = None,
-        calibration: Calibration | None = None,
-    ) -> SearchResult:
-        """The nearest items to a person of whom there are several crops, see ``crops``; all else as for ``search``."""
-        query = join_crops(self._rule, crops)
-        return self.search(query, k=k, filter=filter, exact=exact, shortlist=shortlist, calibration=calibration)[0]
 
     def _checked(self, held: Held, query: Descriptor) -> Descriptor:
         template = held.template

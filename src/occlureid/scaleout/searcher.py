@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from occlureid.errors import BusyError, UsageError
 from occlureid.gallery import Filter
-from occlureid.gallery.crops import join_crops
+from occlureid.gallery.asking import EVERYTHING, Asking
 from occlureid.gallery.hits import SearchResult, merge_results
 from occlureid.gallery.holding import Refreshed
 from occlureid.gallery.openset import Calibration
@@ -32,8 +32,6 @@ from occlureid.scaleout.shard import Question, ShardHost, ShardState, open_to_re
 from occlureid.types import Descriptor
 
 __all__ = ["Coverage", "RaySearcher"]
-
-_EVERYTHING = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Coverage:
         return min(self.items / max(1, self.of), math.nextafter(1, 0))
 
 
-class RaySearcher:
+class RaySearcher(Asking):
     """Searches the shards of one gallery on a Ray cluster; to be used like ``Searcher``, also by several threads at once.
 
     Args:
@@ -177,7 +175,7 @@ class RaySearcher:
         query: Descriptor,
         *,
         k: int = 10,
-        filter: Filter = _EVERYTHING,
+        filter: Filter = EVERYTHING,
         exact: bool | None = None,
         shortlist: int | None = None,
         calibration: Calibration | None = None,
@@ -209,20 +207,6 @@ class RaySearcher:
         answers: list[Sequence[SearchResult]] = [found[index] for index in sorted(found)]
         merged = [merge_results(results, k, coverage.share) for results in zip(*answers, strict=True)]
         return merged if not coverage.missing else [replace(result, exact=False) for result in merged]
-
-    def search_person(
-        self,
-        crops: Descriptor,
-        *,
-        k: int = 10,
-        filter: Filter = _EVERYTHING,
-        exact: bool | None = None,
-        shortlist: int | None = None,
-        calibration: Calibration | None = None,
-    ) -> SearchResult:
-        """The nearest items to a person of whom there are several crops; all else as for ``search``."""
-        query = join_crops(self._rule, crops)
-        return self.search(query, k=k, filter=filter, exact=exact, shortlist=shortlist, calibration=calibration)[0]
 
     # -- the shards ----------------------------------------------------------------------------------------------------
 
