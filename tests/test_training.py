@@ -38,7 +38,7 @@ from occlureid.training.checkpoint import write_checkpoint
 from occlureid.training.step import Updater, make_optimiser, step_seed
 from occlureid.types import Protocol, Sample
 from tests.tiny_method import TinyMethod, make_method, make_samples
-from tests.training_process import TOGETHER, run_killed
+from tests.training_process import AVERAGED, TOGETHER, run_killed
 
 ROOT = Path(__file__).parents[1]
 TIMING = ("images_per_second", "train_seconds", "validation_seconds")
@@ -142,6 +142,7 @@ def test_schedule_refuses_impossible_steps() -> None:
         ({"accelerator": "cpu", "precision": "16-mixed"}, "needs a GPU"),
         ({"learning_rate": 0.1}, "unknown setting 'learning_rate'"),
         ({"validation_fraction": 1.0}, "less than 1"),
+        ({"average_decay": 1.0}, "average_decay.*less than 1"),
     ],
 )
 def test_settings_that_do_not_go_together(values: dict[str, Any], message: str) -> None:
@@ -198,6 +199,7 @@ def test_random_state_of_the_caller_is_left_alone(samples: list[Sample], tmp_pat
         {"optimiser": "adam", "lr": 0.01, "schedule": "cosine"},
         {"optimiser": "adamw", "lr": 0.01, "clip_norm": 0.1, "pad": 2, "schedule": "constant"},
         {"sampler": "identity", "instances": 2, "precision": "bf16-mixed"},
+        {"average_decay": 0.9, "colour_jitter": 0.5, "noise": 0.05, "jpeg_probability": 0.5, "box_jitter": 0.1},
         {"workers": 1, "drop_last": False, "flip_probability": 0.0, "on_corrupt": "skip"},
     ],
     ids=lambda changes: next(iter(changes.values())),
@@ -661,10 +663,18 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert "stopped by" in first["message"]
     assert "after step 6" in first["message"]
 
+    torch.testing.assert_close(first["averaged"], second["averaged"], rtol=0, atol=0)
+    torch.testing.assert_close(first["averaged resumed"], first["averaged"], rtol=0, atol=0)
+    torch.testing.assert_close(first["averaged resumed"], second["averaged resumed"], rtol=0, atol=0)
+
     alone = make_method(6)
     samples = make_samples(tmp_path / "images")[:17]  # the last batch, of 5, is shared as 2 and 3
     train_method(alone, samples, TOGETHER.with_changes(devices=1), tmp_path / "alone")
     torch.testing.assert_close(alone.state_dict(), first["plain"], rtol=1e-4, atol=1e-6)
+    mean = make_method(6)
+    train_method(mean, samples, AVERAGED.with_changes(devices=1), tmp_path / "averaged alone")
+    torch.testing.assert_close(mean.state_dict(), first["averaged plain"], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(mean.classifier.weight, alone.classifier.weight, rtol=1e-2)
     losses = [[line["loss"] for line in log_of(tmp_path / name) if "loss" in line] for name in ("alone", "plain")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert first["skipped"] == second["skipped"]

@@ -31,6 +31,7 @@ TOGETHER = TrainSettings(
     accelerator="cpu",
     devices=2,
 )
+AVERAGED = TOGETHER.with_changes(average_decay=0.8)
 
 
 def run_killed(folder: Path) -> TrainSettings:
@@ -104,6 +105,14 @@ def together(folder: Path) -> None:
     except TrainingStoppedError as error:
         seen["message"] = str(error)
     seen["resumed"] = run("stopped", make_method(6, norm=True, dropout=0.5), resume=True)
+
+    seen["averaged plain"] = run("averaged plain", make_method(6), settings=AVERAGED)
+    seen["averaged"] = run("averaged", make_method(6, norm=True, dropout=0.5), settings=AVERAGED)
+    short = AVERAGED.with_changes(epochs=1)
+    run("averaged resumed", make_method(6, norm=True, dropout=0.5), settings=short)
+    seen["averaged resumed"] = run(
+        "averaged resumed", make_method(6, norm=True, dropout=0.5), settings=AVERAGED, resume=True
+    )
 
     for sample in samples[:5]:
         sample.path.write_bytes(b"no image")

@@ -8,9 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from torch import Tensor
+
+from occlureid.data.background import BackgroundMixing, background_pictures
 from occlureid.data.guided import GuidedCues
-from occlureid.data.loader import Batch, CueSource, ReidImages, make_loader
+from occlureid.data.loader import Batch, Cropper, CueSource, ReidImages, make_loader
 from occlureid.data.paste import Cutout, PasteObstacle
+from occlureid.data.photometric import Blur, ColourJitter, Grey, JpegArtefacts, LowResolution, Noise
+from occlureid.data.random_box import RandomBox
 from occlureid.data.samplers import BalancedBatches, EpochBatches, OrderedBatches, ShuffledBatches
 from occlureid.data.transforms import Compose, HorizontalFlip, PadCrop, RandomErasing, Transform
 from occlureid.guidance import Guidance
@@ -21,8 +26,19 @@ from occlureid.types import Cues, Sample
 __all__ = ["Batches", "augmentation", "make_batches", "plain_cues", "relative_paths", "samples_checksum"]
 
 
-def augmentation(settings: TrainSettings, obstacles: Sequence[Cutout] = ()) -> Compose:
-    """Flip, paste an obstacle, pad and crop, random erasing, in this order; each is left out where its setting is 0.
+def augmentation(
+    settings: TrainSettings, obstacles: Sequence[Cutout] = (), backgrounds: Sequence[Tensor] = ()
+) -> Compose:
+    """What is done to an image and its cues in training; each step is left out where its setting is 0.
+
+    In this order: flip, box, background, paste an obstacle, pad and crop; then what a camera does, colours, grey, blur,
+    resolution, noise, JPEG; random erasing at last, so that what is erased is painted alike everywhere. The background
+    comes before obstacles: it would replace them. A step that is left out draws no random number.
+
+    Args:
+        settings: say which steps, and how likely or strong each is.
+        obstacles: to be pasted.
+        backgrounds: (3, H, W) uint8 each, for ``BackgroundMixing``; without them it takes textures alone.
 
     Raises:
         SettingsError: obstacles are to be pasted, and there are none.
@@ -30,13 +46,36 @@ def augmentation(settings: TrainSettings, obstacles: Sequence[Cutout] = ()) -> C
     steps: list[Transform] = []
     if settings.flip_probability > 0:
         steps.append(HorizontalFlip(settings.flip_probability))
+    if settings.box_jitter > 0 or settings.partial_probability > 0:
+        steps.append(RandomBox(settings.box_jitter, settings.partial_probability))
+    if settings.background_probability > 0:
+        steps.append(BackgroundMixing(tuple(backgrounds), settings.background_probability))
     if settings.paste_obstacles > 0:
         steps.append(PasteObstacle(obstacles, settings.paste_obstacles, settings.paste_visible))
     if settings.pad > 0:
         steps.append(PadCrop(settings.pad))
+    steps.extend(_photometric(settings))
     if settings.erasing_probability > 0:
         steps.append(RandomErasing(settings.erasing_probability, hide_cues=settings.erasing_hides_cues))
     return Compose(tuple(steps))
+
+
+def _photometric(settings: TrainSettings) -> list[Transform]:
+    """What happens to light on its way into a file, in its order."""
+    steps: list[Transform] = []
+    if settings.colour_jitter > 0:
+        steps.append(ColourJitter.of_strength(settings.colour_jitter))
+    if settings.grey_probability > 0:
+        steps.append(Grey(settings.grey_probability))
+    if settings.blur_probability > 0:
+        steps.append(Blur(settings.blur_probability))
+    if settings.low_resolution_probability > 0:
+        steps.append(LowResolution(settings.low_resolution_probability))
+    if settings.noise > 0:
+        steps.append(Noise(settings.noise))
+    if settings.jpeg_probability > 0:
+        steps.append(JpegArtefacts(settings.jpeg_probability))
+    return steps
 
 
 def make_batches(samples: Sequence[Sample], settings: TrainSettings, *, rank: int, world: int) -> EpochBatches:
@@ -76,6 +115,7 @@ class Batches:
     Raises:
         DataError, UsageError: as ``make_batches``.
         SettingsError: as ``augmentation``.
+        MissingCueError: backgrounds are to be mixed, and the cues do not tell background from person.
     """
 
     def __init__(
@@ -90,18 +130,32 @@ class Batches:
         rank: int,
         world: int,
     ) -> None:
+        crop = method.cropping(cues, "train")
         images = ReidImages(
             samples,
             size=method.preprocess.size,
             labels=labels,
-            augment=augmentation(settings, obstacles),
+            augment=augmentation(settings, obstacles, self._backgrounds(samples, settings, method, cues, crop)),
             cues=cues,
-            crop=method.cropping(cues, "train"),
+            crop=crop,
             seed=settings.seed,
         )
         batches = make_batches(samples, settings, rank=rank, world=world)
         self.steps_per_epoch = batches.steps
         self._loader = make_loader(images, batches, workers=settings.workers, on_corrupt=settings.on_corrupt)
+
+    @staticmethod
+    def _backgrounds(
+        samples: Sequence[Sample],
+        settings: TrainSettings,
+        method: Method[Any],
+        cues: CueSource | None,
+        crop: Cropper | None,
+    ) -> tuple[Tensor, ...]:
+        if settings.background_probability == 0:
+            return ()
+        plain = ReidImages(samples, size=method.preprocess.size, cues=cues, crop=crop)
+        return background_pictures(plain, settings.background_pictures, settings.seed)
 
     def guide(self, guidance: Guidance) -> None:
         """Gives the images the part labels of a guidance, from the next epoch on."""

@@ -18,6 +18,7 @@ import torch
 
 from occlureid.errors import DataError, UsageError
 from occlureid.guidance import Guidance
+from occlureid.training.settings import TrainSettings
 
 __all__ = [
     "Checkpoint",
@@ -33,6 +34,23 @@ WITHOUT_EFFECT = frozenset(
     {"workers", "log_every", "checkpoint_every", "guidance_every", "on_corrupt", "accelerator", "devices", "nodes"}
 )
 """Settings that may change on resume: they leave the weights alone; the last three count through ``RunIdentity``."""
+
+ADDED_LATER = frozenset(
+    {
+        "box_jitter",
+        "partial_probability",
+        "background_probability",
+        "background_pictures",
+        "colour_jitter",
+        "grey_probability",
+        "blur_probability",
+        "low_resolution_probability",
+        "noise",
+        "jpeg_probability",
+        "average_decay",
+    }
+)
+"""Settings that the first checkpoints do not have: such a run did what their defaults do."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,8 @@ class RunState:
 class Checkpoint:
     """All that a run continues from; the tensors by name in ``model``, the rest as torch's own ``state_dict``.
 
-    ``guidance`` are the part labels in force, None for a method that makes none.
+    ``guidance`` are the part labels in force, None for a method that makes none; ``average`` is the state of the weights'
+    moving average (``WeightAverage.state``), None where nothing is averaged.
     """
 
     identity: RunIdentity
@@ -98,6 +117,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scaler: dict[str, Any]
     guidance: Guidance | None = None
+    average: dict[str, Any] | None = None
 
 
 def force_to_disk(path: Path) -> None:
@@ -126,6 +146,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     if checkpoint.guidance is not None:
         content["guidance"] = _plain(checkpoint.guidance)
+    if checkpoint.average is not None:
+        content["average"] = checkpoint.average
     try:
         with partial.open("wb") as file:
             torch.save(content, file)
@@ -167,7 +189,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     identity = RunIdentity(**_checked(path, RunIdentity, content.get("identity")))
     state = RunState(**_checked(path, RunState, content.get("state")))
     guidance = _guidance(path, content["guidance"], state.closed) if "guidance" in content else None
-    return Checkpoint(identity, state, **tensors, guidance=guidance)  # type: ignore[arg-type]
+    average = content.get("average")
+    if not isinstance(average, dict | None):
+        raise DataError(f"{path}: not a checkpoint of this package: average is {str(average)[:200]}")
+    return Checkpoint(identity, state, **tensors, guidance=guidance, average=average)  # type: ignore[arg-type]
 
 
 def _plain(guidance: Guidance) -> dict[str, Any]:
@@ -235,7 +260,8 @@ def _comparable(identity: RunIdentity) -> dict[str, Any]:
         "constant",
     )  # the cosine's every value depends on its end
     ignored = WITHOUT_EFFECT | {"epochs"} if extendable else WITHOUT_EFFECT
-    record["settings"] = {k: v for k, v in identity.settings.items() if k not in ignored}
+    settings = {k: v for k, v in TrainSettings().to_dict().items() if k in ADDED_LATER} | identity.settings
+    record["settings"] = {k: v for k, v in settings.items() if k not in ignored}
     return record
 
 

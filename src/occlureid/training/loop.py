@@ -196,6 +196,7 @@ class _Run:
         updater = Updater(self.fabric, self.method, self.settings)
         if stored is not None:
             updater.load_state(stored.model, stored.optimiser, stored.scaler)
+            updater.average.load_state(stored.average)
             _log.info("%s: going on after step %d (epoch %d)", self.folder.path, self.state.step, self.state.closed + 1)
             if stored.guidance is not None:
                 self.guiding.check(stored.guidance)
@@ -219,7 +220,10 @@ class _Run:
         """Writes a checkpoint of this moment, between two steps."""
         if self.first:
             self.state.log_bytes = self.logbook.settle()
-            self.folder.write_checkpoint(Checkpoint(self.identity, self.state, *updater.state(), self.guidance))
+            tensors = updater.state()
+            self.folder.write_checkpoint(
+                Checkpoint(self.identity, self.state, *tensors, self.guidance, updater.average.state())
+            )
         self.fabric.barrier()
 
     def result(self) -> TrainResult:
@@ -368,16 +372,18 @@ class _Run:
         if self.fabric.device.type == "cuda":
             record["train_peak_bytes"] = torch.cuda.max_memory_allocated(self.fabric.device)
         scalars: dict[str, float] = {}
-        if self.split.query and (last or epoch % settings.validate_every == 0):
-            found = score(self.method, self.split, self.cues, settings, self.fabric.device) if self.first else 0.0
-            value = self.fabric.broadcast(found)
-            record["validation_map"] = scalars["validation/map"] = value
-            _log.info("epoch %d: mAP %.4f on %d held-out queries", epoch, value, len(self.split.query))
-            if value > state.best_score:
-                state.best_epoch, state.best_score = epoch, value
-                self.write_weights()
+        with updater.average.applied():
+            if self.split.query and (last or epoch % settings.validate_every == 0):
+                found = score(self.method, self.split, self.cues, settings, self.fabric.device) if self.first else 0.0
+                value = self.fabric.broadcast(found)
+                record["validation_map"] = scalars["validation/map"] = value
+                _log.info("epoch %d: mAP %.4f on %d held-out queries", epoch, value, len(self.split.query))
+                if value > state.best_score:
+                    state.best_epoch, state.best_score = epoch, value
+                    self.write_weights()
+            if last:
+                self.conclude()
         if last:
-            self.conclude()
             record["chosen_epoch"] = state.best_epoch if self.split.query else epoch
             record["chosen_by"] = "validation" if self.split.query else "last epoch: nobody was held out"
         record["skipped_images"] = len(state.skipped)

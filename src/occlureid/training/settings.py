@@ -111,6 +111,40 @@ class TrainSettings(Settings):
     paste_sprites: int = Field(default=64, ge=1, le=4096)
     """Obstacles rendered at the start of a run to be pasted; the seed decides them."""
 
+    box_jitter: float = Field(default=0.0, ge=0, le=0.25)
+    """How far each edge of an image is moved at most, in or out, as a share of height or width, as detectors err; 0: none."""
+
+    partial_probability: Fraction = 0.0
+    """Chance that an image is cut off at one side besides, so that it shows a part of the person."""
+
+    background_probability: Fraction = 0.0
+    """Chance that the background is replaced by another, or blended with it; needs the cue foreground; 0 for none."""
+
+    background_pictures: int = Field(default=64, ge=1, le=1024)
+    """Backgrounds taken from training images at the start of a run; the seed decides them."""
+
+    colour_jitter: Fraction = 0.0
+    """How far brightness, contrast, saturation, hue, white balance and gamma of every image change; 0 for not at all, 1 far."""
+
+    grey_probability: Fraction = 0.0
+    """Chance that an image loses its colours."""
+
+    blur_probability: Fraction = 0.0
+    """Chance that an image is blurred, out of focus or by movement."""
+
+    low_resolution_probability: Fraction = 0.0
+    """Chance that an image is made smaller, down to a quarter, and enlarged again."""
+
+    noise: float = Field(default=0.0, ge=0, le=0.5)
+    """Greatest standard deviation of the noise added to an image, where white is 1; 0 for none."""
+
+    jpeg_probability: Fraction = 0.0
+    """Chance that an image is compressed as JPEG, at a quality between 20 and 85."""
+
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the weights' moving average, which is then what is validated and kept; 0 to keep the weights themselves. 0.999
+    averages about the last thousand steps; in the first steps less is averaged."""
+
     validation_fraction: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training persons held out to choose the epoch; 0 trains on all of them and keeps the last epoch."""
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from occlureid.errors import DataError, OcclureidError, UsageError
 from occlureid.methods import Method
+from occlureid.training.averaging import WeightAverage
 from occlureid.training.settings import TrainSettings
 from occlureid.types import Cues
 
@@ -95,7 +96,7 @@ class Updater:
     """A method and its optimiser under Fabric: makes steps, and gives and takes their state.
 
     Attributes:
-        optimiser: Fabric's wrapper of the optimiser.
+        average: of the weights, as ``settings.average_decay`` asks for it; takes in each step.
     """
 
     def __init__(self, fabric: Fabric, method: Method[Any], settings: TrainSettings) -> None:
@@ -103,6 +104,7 @@ class Updater:
         optimiser = make_optimiser(method, settings)
         self._base_rates = [float(group["lr"]) for group in optimiser.param_groups]
         self._module, self._optimiser = fabric.setup(_Losses(method), optimiser)
+        self.average = WeightAverage(method, settings.average_decay)  # on the device, and the same in all processes
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """The state of the method, the optimiser, and the loss scaler of 16-mixed precision (else empty)."""
@@ -154,6 +156,7 @@ class Updater:
             if norm is not None and not math.isfinite(float(norm)) and self._settings.precision != "16-mixed":
                 raise DivergedError(self._message(step, "the gradient is not finite", terms))
         self._optimiser.step()
+        self.average.update()
         return StepSummary(value, {name: term.detach() for name, term in terms.items()})
 
     def _message(self, step: int, problem: str, terms: dict[str, Tensor]) -> str:
