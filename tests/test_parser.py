@@ -119,7 +119,8 @@ def test_the_light_network(backbone: str, stride: Any) -> None:
 
 def test_first_weights_from_a_file(tmp_path: Path) -> None:
     source = Backbone("resnet50", (64, 64), last_stride=2)
-    save_file(source.net.state_dict(), tmp_path / "resnet50.safetensors")
+    state = {name: tensor.contiguous() for name, tensor in source.net.state_dict().items()}
+    save_file(state, tmp_path / "resnet50.safetensors")
     network = HumanParser("deeplabv3", 5, (64, 64))
     load_parser_backbone(network, (64, 64), str(tmp_path / "resnet50.safetensors"))
     assert torch.equal(network.backbone.state_dict()["layer4.2.conv3.weight"], source.net.layer4[2].conv3.weight)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import Commands, add_device, add_set, bar, layers
+from occlureid.cli.weights import weights_file
 from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ __all__ = ["register"]
 
 _POSE = ("vitpose", "exact", "degraded", "import")
 _PARSING = ("segformer", "exact", "degraded", "import")
-_PARSER_SUFFIX = ".safetensors"
+_TRAINED_SUFFIX = ".safetensors"
+_TRAINED_BY: dict[tuple[str, ...], str] = {_POSE: "train-landmarks", _PARSING: "train-parser"}
 
 
 def register(commands: Commands) -> None:
@@ -61,8 +63,10 @@ def register(commands: Commands) -> None:
 
 def _add_building(command: argparse.ArgumentParser, providers: tuple[str, ...]) -> None:
     command.add_argument("images", type=Path, metavar="PATH", help="folder of images, or of a dataset")
-    trained = "; or a parser that train-parser has written, parser.safetensors" if providers == _PARSING else ""
-    command.add_argument("--provider", required=True, help=f"{', '.join(providers)}{trained}")
+    trained = (
+        f"a network that {_TRAINED_BY[providers]} has written, a file {_TRAINED_SUFFIX}, or a model of the package"
+    )
+    command.add_argument("--provider", required=True, help=f"{', '.join(providers)}; or {trained}")
     command.add_argument("--model", help="name of a model on the Hugging Face hub, or a folder with one")
     command.add_argument("--from", type=Path, dest="source", metavar="FOLDER", help="output of another tool to import")
     command.add_argument("--out", type=Path, help="folder that gets the cues (default: PATH itself)")
@@ -97,15 +101,17 @@ def _true(options: argparse.Namespace, cue: CueName) -> CueSource:
     return Degraded(exact, Degradation.build(*layers(options)), options.images)
 
 
-def _is_parser(options: argparse.Namespace) -> bool:
-    """Whether the provider is a file: a parser of one's own."""
-    return str(options.provider).endswith(_PARSER_SUFFIX)
+def _is_trained(options: argparse.Namespace) -> bool:
+    """Whether the provider is a file, a network of one's own, or a model of the package."""
+    from occlureid.zoo import model_names
+
+    return str(options.provider).endswith(_TRAINED_SUFFIX) or options.provider in model_names()
 
 
 def _check(options: argparse.Namespace, providers: tuple[str, ...]) -> None:
-    if options.provider not in providers and not (providers == _PARSING and _is_parser(options)):
-        files = f", or a file {_PARSER_SUFFIX} of train-parser" if providers == _PARSING else ""
-        raise UsageError(f"no provider {options.provider!r}; choose one of: {', '.join(providers)}{files}")
+    if options.provider not in providers and not _is_trained(options):
+        files = f"a file {_TRAINED_SUFFIX} of {_TRAINED_BY[providers]}"
+        raise UsageError(f"no provider {options.provider!r}; choose one of: {', '.join(providers)}, or {files}")
     if (options.provider == "import") != (options.source is not None):
         raise UsageError("--provider import goes with --from FOLDER, and only with it")
     if options.set and options.provider != "degraded":
@@ -113,7 +119,7 @@ def _check(options: argparse.Namespace, providers: tuple[str, ...]) -> None:
 
 
 def _network(options: argparse.Namespace) -> dict[str, Any]:
-    """How a network of transformers runs."""
+    """How a network runs."""
     return {"device": options.device, "precision": options.precision, "batch_size": options.batch_size}
 
 
@@ -135,6 +141,10 @@ def _pose(options: argparse.Namespace) -> int:
     provider: Provider | CueSource
     if options.provider == "vitpose":
         provider = TransformersPose(options.model or POSE_MODEL, **_network(options))
+    elif _is_trained(options):
+        from occlureid.landmarks import LandmarkProvider
+
+        provider = LandmarkProvider(weights_file(options.provider), **_network(options))
     elif options.provider == "import":
         provider = PoseFolder(options.source, options.images)
     else:
@@ -154,10 +164,10 @@ def _parsing(options: argparse.Namespace) -> int:
     provider: Provider | CueSource
     if options.provider == "segformer":
         provider = TransformersParsing(options.model or PARSING_MODEL, **_network(options))
-    elif _is_parser(options):
+    elif _is_trained(options):
         from occlureid.parsing import ParserProvider
 
-        provider = ParserProvider(options.provider, device=options.device, batch_size=options.batch_size)
+        provider = ParserProvider(weights_file(options.provider), device=options.device, batch_size=options.batch_size)
     elif options.provider == "import":
         if not options.labels:
             raise UsageError("--provider import needs --labels, the label set of the files, such as lip20")

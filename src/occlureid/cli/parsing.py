@@ -29,11 +29,13 @@ def register(commands: Commands) -> None:
 
 def _train_parser(options: argparse.Namespace) -> int:
     from occlureid.data.lip import find_lip, read_lip, read_parsing_world
-    from occlureid.parsing import small_parser, train_parser
+    from occlureid.parsing import ParserRunSettings, small_parser, train_parser
+    from occlureid.runs import training_obstacles
 
+    settings = ParserRunSettings.build(*([small_parser()] if options.small else []), *layers(options))
     data = read_lip(options.data) if find_lip(options.data) else read_parsing_world(options.data)
     result = train_parser(
-        data, options.out, *layers(options, *([small_parser()] if options.small else [])), resume=options.resume,
+        data, options.out, settings.to_dict(), obstacles=training_obstacles(settings.train), resume=options.resume,
         overwrite=options.overwrite, progress=True, bar=bar("judge"),
     )  # fmt: skip
     print(result.scores.summary())

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from occlureid.data.lip import ParsingDataset, ParsingSample
+from occlureid.data.paste import Cutout
 from occlureid.errors import MissingWeightsError
 from occlureid.models.parser import load_parser_backbone
 from occlureid.parsing.provider import ParserProvider
@@ -49,6 +50,7 @@ def train_parser(
     data: ParsingDataset,
     out: Path | str,
     *layers: Mapping[str, Any],
+    obstacles: Sequence[Cutout] = (),
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
@@ -63,6 +65,7 @@ def train_parser(
         data: trained on its ``train``, judged by its ``validation``.
         out: the folder; made if it is not there.
         layers: settings (``ParserRunSettings``), later ones win; ``small_parser()`` is one.
+        obstacles: to be pasted on images where ``train.paste_obstacles`` asks for it (``runs.training_obstacles``).
         resume: go on from the checkpoint in ``out``: the weights become those of a run that was never interrupted.
         overwrite: start again although ``out`` holds a run.
         progress: show a bar for each epoch.
@@ -81,7 +84,8 @@ def train_parser(
         _initialise(trainee, settings.initial_weights)
     result = train_method(
         trainee, as_samples(data.train), settings.train, out, cues=PixelLabels(data.train, settings.parser.labels),
-        resume=resume, overwrite=overwrite, progress=progress, record={"initial_weights": settings.initial_weights},
+        obstacles=obstacles, resume=resume, overwrite=overwrite, progress=progress,
+        record={"initial_weights": settings.initial_weights},
     )  # fmt: skip
     device = next(trainee.parameters()).device
     parser = TrainedParser(trainee.network.eval(), settings.parser, trainee.preprocess)

@@ -61,13 +61,14 @@ class PixelLabels:
         self._flip = part_flip(self.parts)
 
     def __call__(self, sample: Sample, size: tuple[int, int]) -> Cues:
-        """The labels of an image as maps of 0 and 1.
+        """The labels of an image as maps of 0 and 1, and as foreground whatever is no background.
 
         Raises:
             DataError: the file of labels is missing, damaged, of another size, or has unknown labels.
         """
         values = group_labels(self._samples[sample.path].read_labels(size), "lip20", self.grouping)
-        return Cues(part_map=part_map(values, len(self.parts)), part_flip=self._flip)
+        maps = part_map(values, len(self.parts))
+        return Cues(part_map=maps, part_flip=self._flip, foreground=maps.amax(dim=0))
 
 
 @dataclass(frozen=True)

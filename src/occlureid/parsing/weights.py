@@ -67,8 +67,8 @@ def save_parser(parser: TrainedParser, path: Path | str) -> Path:
         save_file(state, partial, metadata=metadata)
         force_to_disk(partial)
         partial.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: the parser cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: the parser cannot be written ({error})") from error
     return path
 
 
