@@ -31,3 +31,25 @@ def test_demo_goes_the_whole_path_and_goes_on(tmp_path: Path) -> None:
     before = (weights.stat().st_mtime_ns, report.read_bytes())
     assert demo(tmp_path, world=TINY, changes=CHANGES, date="2026-01-01") == report
     assert (weights.stat().st_mtime_ns, report.read_bytes()) == before
+
+
+def test_the_packages_weights_rank_before_anything_is_trained(tmp_path: Path) -> None:
+    from occlureid import methods
+    from occlureid.zoo.loaded import Embedder
+    from occlureid.zoo.record import ModelRecord
+
+    method = methods.create("baseline", 2, {"backbone": "resnet10t", "size": [64, 32]}).eval()
+    shipped = Embedder(ModelRecord.model_construct(name="some-model"), method)  # type: ignore[call-arg]
+    told: list[tuple[str, bool]] = []
+
+    def tell(line: str) -> None:
+        told.append((line, (tmp_path / "demo-baseline").exists()))
+
+    report = demo(tmp_path, world=TINY, recipes=("demo-baseline",), changes=CHANGES, shipped=shipped, tell=tell)
+    first = json.loads((tmp_path / "first.json").read_text())
+    assert [run["name"] for run in first["runs"]] == ["some-model, as it comes with the package"]
+    [(line, trained)] = told
+    assert str(tmp_path / "first.html") in line
+    assert not trained
+    figures = json.loads(report.with_suffix(".json").read_text())
+    assert [run["name"] for run in figures["runs"]] == ["some-model, as it comes with the package", "baseline"]

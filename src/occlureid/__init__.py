@@ -13,22 +13,24 @@ if TYPE_CHECKING:
     from occlureid.described import Described, describe, describe_dataset, score
     from occlureid.evaluation import Report, evaluate
     from occlureid.matching import MatchRule, distance_matrix, explain
-    from occlureid.methods import create, load, restore, save
+    from occlureid.methods import create, restore, save
     from occlureid.report import write_evaluation, write_report
     from occlureid.runs import read_recipe, train
     from occlureid.synthetic import WorldSettings, write_world
     from occlureid.types import Cues, Descriptor, Protocol, Region, Sample
+    from occlureid.zoo import load
 
 _HOMES = {
     "data": ("open_dataset",),
     "described": ("Described", "describe", "describe_dataset", "score"),
     "evaluation": ("Report", "evaluate"),
     "matching": ("MatchRule", "distance_matrix", "explain"),
-    "methods": ("create", "load", "restore", "save"),
+    "methods": ("create", "restore", "save"),
     "report": ("write_evaluation", "write_report"),
     "runs": ("read_recipe", "train"),
     "synthetic": ("WorldSettings", "write_world"),
     "types": ("Cues", "Descriptor", "Protocol", "Region", "Sample"),
+    "zoo": ("load",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

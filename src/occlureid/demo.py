@@ -13,6 +13,7 @@ from occlureid.evaluation import Report
 from occlureid.report import write_evaluation
 from occlureid.runs import train
 from occlureid.synthetic import WorldSettings, write_world
+from occlureid.zoo.loaded import Embedder
 
 __all__ = ["DEMO_WORLD", "demo"]
 
@@ -31,8 +32,13 @@ def demo(
     device: str = "cpu",
     date: str = "",
     bar: Bar | None = None,
+    shipped: Embedder | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Renders a world, trains each recipe on it, scores query against gallery, and writes a report.
+
+    Given a trained embedder, it first describes the world with that, and writes ``first.html`` with its ranked lists, long before
+    the trainings end; the report has it beside them.
 
     Every stage goes on from what is there already: a second call with the same settings neither
     renders nor trains again.
@@ -45,6 +51,8 @@ def demo(
         device: where to render and to describe; training takes what its own settings say.
         date: as the report prints it.
         bar: makes a progress bar, a function of (done, of), from a label; without it nothing is drawn.
+        shipped: describes the world before anything is trained, as ``occlureid.load()`` gives it.
+        tell: is given a line when the first report is written.
 
     Returns:
         The path of the HTML report.
@@ -57,6 +65,14 @@ def demo(
     root = write_world(world, out / "world", device=device, progress=bar("render the world") if bar else None)
     dataset = open_dataset(root)
     runs: dict[str, tuple[Described, Report]] = {}
+    title = "occlureid demo: pedestrians of a rendered world"
+    if shipped is not None:
+        split_bar = partial(_describing, bar, shipped.name) if bar else None
+        described = describe_dataset(shipped.method, dataset, cues=shipped.cues, device=device, bar=split_bar)
+        runs[f"{shipped.name}, as it comes with the package"] = described, score(described)
+        first = write_evaluation(out / "first.html", runs, title=f"{title}, before any training", date=date)
+        if tell is not None:
+            tell(f"first ranked lists, by {shipped.name} without any training: {first.resolve()}")
     for recipe in recipes:
         result = train(dataset, out / recipe, recipe, changes or {}, resume=True, progress=bar is not None)
         split_bar = partial(_describing, bar, recipe) if bar else None
@@ -66,7 +82,6 @@ def demo(
         runs[name] = described, score(described)
         if described.query.parts.shape[1] and described.rule.visibility != "ignore":
             runs[f"{name}, all parts taken as visible"] = described, score(described, {"visibility": "ignore"})
-    title = "occlureid demo: pedestrians of a rendered world"
     return write_evaluation(out / "report.html", runs, title=title, date=date)
 
 

@@ -8,7 +8,23 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from occlureid.cli import ablation, coparse, cues, datasets, figures, gallery, listing, parsing, serve, stages, worlds
+from occlureid.cli import (
+    ablation,
+    benchmark,
+    coparse,
+    cues,
+    datasets,
+    describe,
+    figures,
+    gallery,
+    landmarks,
+    listing,
+    models,
+    parsing,
+    serve,
+    stages,
+    worlds,
+)
 from occlureid.cli.options import Commands
 from occlureid.errors import OcclureidError
 
@@ -58,6 +74,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="print log messages too")
     parser.set_defaults(command=None)
     commands = Commands(parser)
-    for theme in (worlds, datasets, cues, parsing, coparse, stages, ablation, figures, gallery, serve, listing):
+    for theme in (
+        worlds,
+        datasets,
+        cues,
+        parsing,
+        landmarks,
+        coparse,
+        stages,
+        describe,
+        ablation,
+        benchmark,
+        figures,
+        gallery,
+        serve,
+        listing,
+        models,
+    ):
         theme.register(commands)
     return parser

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from occlureid.cli.options import add_device, bar, layers
+from occlureid.cli.weights import weights_file
 from occlureid.errors import UsageError
 
 __all__ = ["add_options", "evaluate", "is_asked"]
@@ -31,7 +32,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--recipe", nargs="+", default=[], help="recipes, folders of them, or YAML files; differences are to the first"
     )
     group.add_argument(
-        "--weights", nargs="+", default=[], metavar="[NAME=]FILE", help="rows of weights that are trained already"
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="rows of weights that are trained already, by file, or models of the package by name",
     )
     group.add_argument(
         "--out", type=Path, help="folder that gets trainings, descriptors, transfer.json and transfer.md"
@@ -85,8 +90,10 @@ def _named(files: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in files:
         name, equals, path = file.partition("=")
-        place = Path(path if equals else file)
-        name = name if equals else place.resolve().parent.name
+        given = Path(path if equals else file)
+        place = weights_file(given)
+        if not equals:
+            name = given.resolve().parent.name if place == given else str(given)
         if name in found:
             raise UsageError(f"two weight files would be called {name!r}: {found[name]} and {place}; write NAME=FILE")
         found[name] = place

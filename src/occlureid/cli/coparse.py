@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from occlureid.cli.options import Commands, add_device, add_set, layers
+from occlureid.cli.weights import WEIGHTS, restored
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -22,7 +23,7 @@ def register(commands: Commands) -> None:
     coparse.add_argument("folder", type=Path, metavar="FOLDER", help="pictures of one person")
     coparse.add_argument("--out", type=Path, required=True, help="PNG file of the sheet to write")
     source = coparse.add_mutually_exclusive_group(required=True)
-    source.add_argument("--weights", type=Path, help="weights.safetensors of a run whose features are parsed")
+    source.add_argument("--weights", type=Path, help=f"{WEIGHTS}, whose features are parsed")
     source.add_argument("--rgb", action="store_true", help="parse the colours themselves")
     coparse.add_argument("--person", help="whose pictures to take where file names name several persons")
     coparse.add_argument(
@@ -40,7 +41,6 @@ def register(commands: Commands) -> None:
 
 
 def _coparse(options: argparse.Namespace) -> int:
-    from occlureid import methods
     from occlureid.coparsing import CoparseSettings
     from occlureid.coparsing.pictures import COLOUR_SETTINGS, GROUPING, coparse_folder, draw_parsing, score_folder
     from occlureid.cues.groupings import GROUPINGS
@@ -48,7 +48,7 @@ def _coparse(options: argparse.Namespace) -> int:
     if min(options.size) < 8 or options.seed < 0:
         raise UsageError(f"sizes are at least 8 pixels and seeds at least 0, got {options.size} and {options.seed}")
     settings = CoparseSettings.build(*layers(options, COLOUR_SETTINGS if options.rgb else {}))
-    method = None if options.rgb else methods.restore(options.weights)
+    method = None if options.rgb else restored(options)
     result = coparse_folder(
         options.folder,
         method,

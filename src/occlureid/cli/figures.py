@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from occlureid.cli.options import Commands, add_data, add_device, add_set, changes, open_data
+from occlureid.cli.weights import WEIGHTS, add_cues, cues_of, restored
 from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def register(commands: Commands) -> None:
         "  occlureid figures runs/world --run runs/hcga --out runs/hcga/figures",
     )
     add_data(figures)
-    figures.add_argument("--weights", type=Path, help="weights.safetensors of a run")
+    figures.add_argument("--weights", type=Path, help=WEIGHTS)
+    add_cues(figures, "those beside the images, in pose/ and parts/")
     figures.add_argument(
         "--run", type=Path, help="folder of a run whose method made part labels for its training images"
     )
@@ -73,13 +75,12 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _of_weights(options: argparse.Namespace, dataset: ReidDataset) -> dict[str, Image.Image]:
-    from occlureid import methods
     from occlureid.described import cue_source
     from occlureid.figures import match_figure, method_figures
 
     changed = changes(options, "model", "figures --set changes only the model, for example model.threshold=0.3")
-    method = methods.restore(options.weights, changes=changed)
-    source = cue_source(method, dataset, (*dataset.query, *dataset.gallery))
+    method = restored(options, changed)
+    source = cues_of(options, method) or cue_source(method, dataset, (*dataset.query, *dataset.gallery))
     sheets = method_figures(
         method, dataset.query, source, count=options.count, columns=options.columns, device=options.device
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.gallery_place import add_describing, add_place, opened, say, table, when, who
 from occlureid.cli.options import Commands
+from occlureid.cli.weights import WEIGHTS
 from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _add_filling(actions: Commands) -> None:
         "occlureid gallery create runs/people --weights runs/baseline/weights.safetensors --retention 30",
     )
     add_place(create)
-    create.add_argument("--weights", type=Path, required=True, help="of the method that will describe the crops")
+    create.add_argument("--weights", type=Path, required=True, help=f"{WEIGHTS}; describes the crops")
     create.add_argument("--retention", type=float, metavar="DAYS", help="erase items of this age (default: never)")
     adding = actions.add(
         "add",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from occlureid import methods
 from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut, describe_group
 from occlureid.cli.gallery_place import check_model, opened, say, who, write_regions
 from occlureid.cli.options import bar
+from occlureid.cli.weights import cues_of, restored
 from occlureid.cues.groupings import GROUPINGS
 from occlureid.errors import DataError
 from occlureid.gallery import Filter, Gallery
@@ -61,7 +61,7 @@ def sizes_of(method: Method[Any]) -> dict[str, int | None]:
 
 def create(options: argparse.Namespace) -> int:
     """The command ``gallery create``."""
-    method = methods.restore(options.weights)
+    method = restored(options)
     sizes: dict[str, Any] = sizes_of(method)
     gallery = Gallery.create(
         options.gallery, fingerprint=method.fingerprint(), rule=method.rule, audit=options.audit, by=who(options),
@@ -77,7 +77,7 @@ def create(options: argparse.Namespace) -> int:
 def add(options: argparse.Namespace) -> int:
     """The command ``gallery add``."""
     gallery, by = opened(options), who(options)
-    method = methods.restore(options.weights)
+    method = restored(options)
     check_model(gallery, method, options.weights)
     naming = Naming(options.layout, options.split, options.camera, options.person, options.prefix)
     groups = collect(options.images, naming)
@@ -122,6 +122,7 @@ class _Adding:
         self.others: list[str] = []
         self._gallery = gallery
         self._method = method
+        self._cues = cues_of(options, method)
         self._options = options
         self._by = by
 
@@ -148,7 +149,7 @@ class _Adding:
             return
         descriptor, kept, failed = describe_group(
             self._method, root, new, batch_size=self._options.batch_size, device=self._options.device, on_corrupt="skip",
-            progress=progress,
+            cues=self._cues, progress=progress,
         )  # fmt: skip
         self.unreadable |= failed
         if descriptor is not None:

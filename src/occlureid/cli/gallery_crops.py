@@ -24,6 +24,7 @@ from occlureid.types import Descriptor, Protocol, Sample
 if TYPE_CHECKING:
     from PIL import Image
 
+    from occlureid.data import CueSource
     from occlureid.methods import Method
 
 __all__ = ["CROP_COLUMNS", "Crop", "Group", "collect", "cut", "describe_group"]
@@ -279,9 +280,10 @@ def describe_group(
     batch_size: int,
     device: str,
     on_corrupt: Literal["fatal", "skip"],
+    cues: CueSource | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Descriptor | None, list[int], dict[str, str]]:
-    """Describes crops.
+    """Describes crops, with cues from ``cues`` or, without it, from the folders of cues below ``root``.
 
     Returns:
         The descriptors of those that could be read (None if none could), their numbers, and the ids of the others with why.
@@ -292,10 +294,11 @@ def describe_group(
     """
     wanted = sorted(method.wants("describe"))
     boxed = next((crop for crop in crops if crop.item.box is not None), None)
-    if wanted and boxed is not None:
+    if wanted and boxed is not None and cues is None:
         raise MissingCueError(
             f"{boxed.path}: method {method.name()!r} needs the cue {', '.join(wanted)}, which a box of a larger picture does not "
-            "come with; cut the boxes out first, make cues for them, or use a method that needs none"
+            "come with; cut the boxes out first, make cues for them, name networks that compute them (--cues), or use a method "
+            "that needs none"
         )
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="occlureid-") as folder:
@@ -319,7 +322,7 @@ def describe_group(
         tally = Tally()
         try:
             descriptor, kept = describe(
-                method, samples, cues=cue_source(method, described, samples), batch_size=batch_size, device=device,
+                method, samples, cues=cues or cue_source(method, described, samples), batch_size=batch_size, device=device,
                 on_corrupt=on_corrupt, progress=progress, tally=tally,
             )  # fmt: skip
         except DataError:

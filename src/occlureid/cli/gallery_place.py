@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import add_device
+from occlureid.cli.weights import WEIGHTS, add_cues
 from occlureid.errors import DataError, FingerprintError, OcclureidError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def add_place(command: argparse.ArgumentParser, *, logged: bool = True) -> None:
 
 def add_describing(command: argparse.ArgumentParser, weights: str, *, required: bool = True) -> None:
     """Adds what images are described with."""
-    command.add_argument("--weights", type=Path, required=required, help=weights)
+    command.add_argument("--weights", type=Path, required=required, help=f"{WEIGHTS}; {weights}")
+    add_cues(command, "those in pose/ and parts/ of the nearest folder around the images")
     command.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     add_device(command)
 

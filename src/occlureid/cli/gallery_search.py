@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from occlureid import methods
 from occlureid.cli.gallery_crops import Crop, Naming, collect, cut, describe_group
 from occlureid.cli.gallery_place import beside, check_model, moment, opened, read_regions, table, when, who
 from occlureid.cli.gallery_place import say as say_values
+from occlureid.cli.weights import cues_of, restored
 from occlureid.errors import DataError, UsageError
 from occlureid.gallery import ApproximateSearcher, Filter, Gallery, Item
 from occlureid.gallery.hits import Hit, SearchResult
@@ -117,13 +117,15 @@ def _calibration(options: argparse.Namespace, gallery: Gallery) -> Calibration |
 
 
 def _described(options: argparse.Namespace, gallery: Gallery) -> list[_Query]:
-    method = methods.restore(options.weights)
+    method = restored(options)
     check_model(gallery, method, options.weights)
+    cues = cues_of(options, method)
     queries = []
     for group in collect(options.images, Naming()):
         descriptor, _, _ = describe_group(
-            method, group.root, group.crops, batch_size=options.batch_size, device=options.device, on_corrupt="fatal"
-        )
+            method, group.root, group.crops, batch_size=options.batch_size, device=options.device, on_corrupt="fatal",
+            cues=cues,
+        )  # fmt: skip
         if descriptor is None:  # it would have been an error
             continue
         for number, crop in enumerate(group.crops):

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from occlureid.cli.options import Commands, add_device, add_set, layers
+from occlureid.cli.weights import WEIGHTS, weights_file
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -22,7 +23,9 @@ def register(commands: Commands) -> None:
         "occlureid serve galleries --weights runs/baseline/weights.safetensors",
     )
     serving.add_argument("folder", type=Path, metavar="FOLDER", help="each sub-folder is a gallery; made if not there")
-    serving.add_argument("--weights", type=Path, required=True, help="of a method that needs no cue to describe")
+    serving.add_argument(
+        "--weights", type=Path, required=True, help=f"{WEIGHTS}; of a method that needs no cue to describe"
+    )
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     serving.add_argument("--port", type=int, default=8000, help="port, 0 for any that is free (default: 8000)")
     serving.add_argument("--tokens", type=Path, metavar="FILE", help="who may come in; needed beyond this machine")
@@ -69,7 +72,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     serve(
         options.folder,
-        options.weights,
+        weights_file(options.weights),
         host=options.host,
         port=options.port,
         tokens=options.tokens,

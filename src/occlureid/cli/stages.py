@@ -1,22 +1,20 @@
-"""The stages of an experiment: train, describe, evaluate."""
+"""The stages of an experiment that learn and score: train, evaluate."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from occlureid.cli import across
-from occlureid.cli.options import Commands, add_data, add_device, add_set, bar, changes, layers, open_data, today
+from occlureid.cli.options import Commands, add_data, add_set, changes, layers, open_data, today
 from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
     from occlureid.data.dataset import ReidDataset
-    from occlureid.methods import Method
 
 __all__ = ["register"]
 
@@ -44,32 +42,6 @@ def register(commands: Commands) -> None:
     training.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     training.add_argument("--overwrite", action="store_true", help="replace a finished run with other settings")
     add_set(training, "model.parts=6 or train.epochs=30")
-
-    describe = commands.add(
-        "describe",
-        _describe,
-        "describe the query and gallery images of a dataset with trained weights",
-        "occlureid describe runs/world --weights runs/pgfa/weights.safetensors --out runs/pgfa/described",
-    )
-    add_data(describe)
-    describe.add_argument("--weights", type=Path, required=True, help="weights.safetensors of a run")
-    describe.add_argument("--out", type=Path, required=True, help="folder to write")
-    describe.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
-    describe.add_argument("--workers", type=int, default=0, help="processes that read images (default: 0)")
-    describe.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the network"
-    )
-    describe.add_argument(
-        "--on-corrupt", choices=("fatal", "skip"), default="fatal", help="what an unreadable image does"
-    )
-    describe.add_argument("--overwrite", action="store_true", help="replace descriptors of other weights or data")
-    describe.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help="describe on the Ray cluster at this address (auto: the one this machine belongs to)",
-    )
-    add_set(describe, "model.partial_test_feature=pooled (settings that leave the layers as they are)")
-    add_device(describe)
 
     evaluate = commands.add(
         "evaluate",
@@ -140,55 +112,6 @@ def _joined(options: argparse.Namespace) -> ReidDataset:
         return dataset
     own = (dataset,) if dataset.train else ()  # Occluded-REID and others have no training images of their own
     return with_training(dataset, *own, *map(open_dataset, options.also))
-
-
-def _describe(options: argparse.Namespace) -> int:
-    from occlureid import methods
-    from occlureid.described import Described, describe_dataset
-
-    changed = changes(options, "model", "describe --set changes only the model, for example model.match=parts_only")
-    method = methods.restore(options.weights, changes=changed)
-    dataset = open_data(options)
-    if options.ray:
-        return _describe_on_ray(options, method, dataset)
-    if (options.out / "described.json").exists() and not options.overwrite:
-        old = Described.load(options.out)
-        if old.query.fingerprint != method.fingerprint() or old.record["data"]["checksum"] != dataset.checksum():
-            raise UsageError(
-                f"{options.out} holds descriptors by {old.query.fingerprint} of other weights or data; "
-                "give another --out, or --overwrite"
-            )
-    described = describe_dataset(
-        method, dataset, bar=lambda split: bar(f"describe {split}"), batch_size=options.batch_size, workers=options.workers,
-        device=options.device, precision=options.precision, on_corrupt=options.on_corrupt,
-    )  # fmt: skip
-    skipped = sum(map(len, described.record["skipped"].values()))
-    if skipped:
-        print(f"{skipped} unreadable images were left out; they are named in described.json", file=sys.stderr)
-    print(described.save(options.out))
-    return 0
-
-
-def _describe_on_ray(options: argparse.Namespace, method: Method[Any], dataset: ReidDataset) -> int:
-    from occlureid.scaleout import describe_on_ray
-
-    if options.workers:
-        raise UsageError("--workers says how this machine reads images; with --ray the cluster's processes do")
-    print(
-        describe_on_ray(
-            method,
-            dataset,
-            options.out,
-            address=options.ray,
-            batch_size=options.batch_size,
-            device=options.device,
-            precision=options.precision,
-            on_corrupt=options.on_corrupt,
-            overwrite=options.overwrite,
-            bar=lambda split: bar(f"describe {split}"),
-        )
-    )
-    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -26,7 +26,8 @@ def register(commands: Commands) -> None:
     demo = commands.add(
         "demo",
         _demo,
-        "render a small world, train PGFA and the baseline on it, and report, in a few minutes on a laptop",
+        "render a small world, describe it with the package's own weights, then train PGFA and the baseline on it, and report, "
+        "in a few minutes on a laptop",
         "occlureid demo --out runs/demo",
     )
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write (default: runs/demo)")
@@ -45,6 +46,10 @@ def _synth(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     from occlureid.demo import demo
+    from occlureid.zoo import default_name
+    from occlureid.zoo.loaded import Embedder, load_embedder
 
-    print(f"report: {demo(options.out, device=options.device, date=today(), bar=bar).resolve()}")
+    shipped: Embedder | None = load_embedder(device=options.device) if default_name() else None
+    report = demo(options.out, device=options.device, date=today(), bar=bar, shipped=shipped, tell=print)
+    print(f"report: {report.resolve()}")
     return 0

@@ -29,6 +29,7 @@ from occlureid.data.loader import CueSource
 from occlureid.errors import DataError, MissingCueError, MissingWeightsError, SettingsError, ShapeError, UsageError
 from occlureid.guidance import Guidance, TrainingView
 from occlureid.matching import MatchRule
+from occlureid.models.heads import person_classifiers
 from occlureid.types import CueName, Cues, Descriptor, Region
 
 __all__ = ["Maps", "Method", "Needs", "Paper", "Preprocess", "available", "create", "load", "restore", "save"]
@@ -337,6 +338,8 @@ def restore(
 ) -> Method[Any]:
     """The method that ``save`` wrote, in evaluation mode; nothing in the file is executed, nothing is fetched.
 
+    Weights as they are released, in half precision and without the classifiers of the training's persons, are read as well.
+
     Args:
         path: the file.
         method_class: the class, where it lives outside this package: a file may not choose what is imported.
@@ -359,7 +362,7 @@ def restore(
         name, classes, settings = metadata["name"], int(metadata["classes"]), json.loads(metadata["config"])
         if method_class is None and "." in name:
             raise DataError(
-                f"{path}: its method {name!r} lives outside the package; pass it: restore(path, load({name!r}))"
+                f"{path}: its method {name!r} lives outside the package; pass it: restore(path, methods.load({name!r}))"
             )
         if classes > max((size for tensor in state.values() for size in tensor.shape), default=0):
             raise DataError(f"{path}: damaged: it claims {classes} classes, and no tensor in it has as many rows")
@@ -370,6 +373,9 @@ def restore(
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, SettingsError, UsageError) as error:
         raise DataError(f"{path}: cannot be restored: {error}") from error
     method = _build(cls, classes, {**settings, **(changes or {})}, seed=0)
+    if metadata.get("classifiers") == "left out":  # released weights: describing never looks at them
+        own = method.state_dict()
+        state |= {key: torch.zeros_like(own[key]) for key in person_classifiers(own)}
     try:
         method.load_state_dict(state, strict=True)
     except RuntimeError as error:

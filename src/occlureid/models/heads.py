@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BatchNormNeck", "ReducedClassifier", "stripe_pool", "stripes_with_points"]
+__all__ = ["BatchNormNeck", "ReducedClassifier", "person_classifiers", "stripe_pool", "stripes_with_points"]
 
 
 def stripe_pool(features: Tensor, stripes: int) -> Tensor:
@@ -92,3 +94,13 @@ class BatchNormNeck(nn.Module):
         """(B, C) to the normalised (B, C) and logits (B, classes)."""
         normalised = self.norm(features)
         return normalised, self.classifier(normalised)
+
+
+def person_classifiers(state: Iterable[str]) -> frozenset[str]:
+    """The names of a method's state that only its losses look at: those of its classifiers of the training's persons.
+
+    They are the layers named ``classifier``, as in the heads above, outside of the backbone. Nothing that describes may be called
+    so: released weights come without them.
+    """
+    layers = {name: name.split(".")[:-1] for name in state}
+    return frozenset(name for name, path in layers.items() if path[-1:] == ["classifier"] and path[0] != "backbone")
