@@ -40,7 +40,8 @@ class Backbone(nn.Module):
         self.name = name
         self.size = size
         self.levels = levels
-        self.net = _create(name, size, levels, pretrained=False)
+        # with channels last the convolutions of a ResNet train 1.2 to 1.3 times as fast on a CPU, and faster on GPUs too
+        self.net = _create(name, size, levels, pretrained=False).to(memory_format=torch.channels_last)
         self.level_channels: tuple[int, ...] = tuple(int(c) for c in self.net.feature_info.channels())
         self.channels = self.level_channels[-1]
         config = self.net.pretrained_cfg
@@ -56,10 +57,11 @@ class Backbone(nn.Module):
 
     def pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W), normalised, to the last ``levels`` maps (B, C_i, h_i, w_i), the finest first."""
+        maps = self.net(images.contiguous(memory_format=torch.channels_last))
         return tuple(
-            # some transformers keep channels last
+            # some transformers give (B, h, w, C)
             m.permute(0, 3, 1, 2).contiguous() if m.shape[1] != channels and m.shape[-1] == channels else m
-            for m, channels in zip(self.net(images), self.level_channels, strict=True)
+            for m, channels in zip(maps, self.level_channels, strict=True)
         )
 
     def _probe(self) -> tuple[int, int]:
