@@ -7,18 +7,23 @@ import ast
 import json
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from occlureid import ablation
+from occlureid import ablation, transfer
+from occlureid.benchmark import charts as benchmark_charts
+from occlureid.benchmark import table as benchmark
 from occlureid.cli.listing import methods_table
 from occlureid.cues.groupings import GROUPINGS, LABEL_SETS
 from occlureid.data import LAYOUTS
+from occlureid.runs import read_row
 from occlureid.service.settings import ServiceSettings
 from occlureid.synthetic import WorldSettings
 
 DOCS = Path(__file__).parent
+RESULTS = DOCS / "results"
 PAGES = (
     DOCS.parent / "README.md",
     DOCS / "results.md",
@@ -28,6 +33,7 @@ PAGES = (
     DOCS / "ablations.md",
     DOCS / "service.md",
     DOCS / "gallery.md",
+    DOCS / "benchmark.md",
 )
 
 
@@ -56,7 +62,7 @@ def datasets_table() -> str:
 
 def occlusion_table() -> str:
     """The runs of benchmarks/occlusion.py, from the file that it wrote."""
-    record = json.loads((DOCS / "results" / "occlusion.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / "occlusion.json").read_text(encoding="utf-8"))
     lines = [
         "| | Rank-1 [95 % interval] | Rank-5 | mAP, hits | mAP, trapezoid | mINP |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -70,7 +76,7 @@ def occlusion_table() -> str:
 
 def obstacles_table() -> str:
     """Rank-1 by what hides the person, for the runs that the text speaks of."""
-    runs = json.loads((DOCS / "results" / "occlusion.json").read_text(encoding="utf-8"))["runs"]
+    runs = json.loads((RESULTS / "occlusion.json").read_text(encoding="utf-8"))["runs"]
     shown = [name for name in ("pgfa", "pgfa, all parts taken as visible", "baseline") if name in runs]
     lines = [f"| obstacle | queries | {' | '.join(shown)} |", "| --- " * (len(shown) + 2) + "|"]
     for kind, (queries, *_) in runs[shown[0]]["by_obstacle"].items():
@@ -81,7 +87,7 @@ def obstacles_table() -> str:
 
 def cue_noise_table() -> str:
     """Rank-1 and mAP of PGFA by the fault of its landmarks, from the file of benchmarks/cue_noise.py."""
-    record = json.loads((DOCS / "results" / "cue_noise.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / "cue_noise.json").read_text(encoding="utf-8"))
     rows = [("as an estimator reports them", record["estimated"]), ("exact", record["exact"])]
     rows += [(f"{fault}, {rate}", row) for fault, at in record["faults"].items() for rate, row in at.items()]
     lines = ["| landmarks | Rank-1 [95 % interval] | mAP, hits |", "| --- | --- | --- |"]
@@ -93,7 +99,7 @@ def cue_noise_table() -> str:
 
 def render_table() -> str:
     """Images a second, from the file of benchmarks/render.py."""
-    devices = json.loads((DOCS / "results" / "render.json").read_text(encoding="utf-8"))["devices"]
+    devices = json.loads((RESULTS / "render.json").read_text(encoding="utf-8"))["devices"]
     lines = ["| images a second | mostly clean | all occluded |", "| --- | --- | --- |"]
     for device, found in devices.items():
         medians = {name: row["median"] for name, row in found["images_a_second"].items()}
@@ -108,15 +114,124 @@ def render_table() -> str:
 
 def ablation_table(name: str) -> str:
     """What benchmarks/ablations.py measured of one method's tables, beside the paper's figures."""
-    record = json.loads((DOCS / "results" / f"ablation_{name}.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / f"ablation_{name}.json").read_text(encoding="utf-8"))
     return ablation.table(record).strip()
+
+
+def pseudo_labels_table() -> str:
+    """Overlap of the part labels with the true ones by epoch, from benchmarks/pseudo_labels.py: co-parsing beside clustering."""
+    runs = _record("pseudo_labels")["runs"]
+    parts = ("head", "upper body", "lower body")
+    columns = [f"{name}: {what}" for name in runs for what in ("foreground", "mean of the parts", *parts)]
+    lines = [f"| trained in epoch | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
+    by_epoch = [{score["epoch"]: score for score in run["scores"]} for run in runs.values()]
+    for epoch in sorted({epoch for scores in by_epoch for epoch in scores}):
+        cells = []
+        for scores in by_epoch:
+            found = scores.get(epoch)
+            values = [found["foreground_iou"], found["mean_part_iou"], *found["part_iou"]] if found else [None] * 5
+            cells += ["–" if value is None else f"{100 * value:.1f}" for value in values]
+        lines.append(f"| {epoch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+PRINTED_SECONDS = {"features": 78, "decoders": 119, "training": 390}
+"""Table XI of HCGA: seconds an epoch on Occluded-Duke."""
+
+
+def pseudo_label_steps_table() -> str:
+    """Time and memory of each step of an epoch, from benchmarks/pseudo_labels.py, beside HCGA's Table XI."""
+    runs = _record("pseudo_labels")["runs"]
+    steps = {
+        "features": "features of all images",
+        "decoders": "co-parsing (+ISP: clustering)",
+        "labels": "labels put together",
+        "training": "training of PRNet",
+    }
+    head = [text for name in runs for text in (f"{name}: seconds", f"{name}: peak MiB")]
+    lines = [f"| step | {' | '.join(head)} | paper, +HCNet: seconds |", "| --- " * (len(head) + 2) + "|"]
+    for step, about in steps.items():
+        cells = []
+        for run in runs.values():
+            peak = run["steps"]["peak_bytes"][step]
+            cells += [f"{run['steps']['seconds'][step]:.1f}", "–" if peak is None else f"{peak / 2**20:,.0f}"]
+        lines.append(f"| {about} | {' | '.join(cells)} | {PRINTED_SECONDS.get(step, '–')} |")
+    about = [
+        f"{name}: {run['steps']['persons']} persons, {run['steps']['images']:,} images, labels made "
+        f"{run['steps']['times_made']} times in {run['steps']['epochs']} epochs"
+        + (f", {run['steps']['decoder_steps']:.1f} steps a decoder" if run["steps"]["decoder_steps"] else "")
+        for name, run in runs.items()
+    ]
+    return "\n".join([*lines, "", "; ".join(about) + "."])
+
+
+def transfer_table() -> str:
+    """What benchmarks/transfer.py measured: training sets and rows down, test sets across."""
+    return transfer.matrix(_record("transfer")).strip()
+
+
+def transfer_looks_table() -> str:
+    """What the worlds of benchmarks/transfer.py differ in."""
+    looks = _record("transfer")["looks"]
+    names = list(dict.fromkeys(key for look in looks.values() for key in look))
+    defaults = WorldSettings().to_dict()
+    lines = [f"| setting | {' | '.join(looks)} |", "| --- " * (len(looks) + 1) + "|"]
+    for name in names:
+        values = [look.get(name, defaults[name]) for look in looks.values()]
+        texts = [
+            ", ".join(map(str, v)) if isinstance(v, list) and len(v) < 12 else "all" if isinstance(v, list) else str(v)
+            for v in values
+        ]
+        lines.append(f"| `{name}` | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def transfer_signs_table() -> str:
+    """In how many cells of the matrix a row is above the baseline, here and in the paper's Table 4, and by how much."""
+    record = _record("transfer")
+    printed = {
+        name: read_row(f"ablations/gasm/table4-{name}").printed.transferred
+        for name in ("baseline", "mask", "pose", "pose-mask")
+    }
+    lines = [
+        "| row, less the baseline | across sets: above it | Rank-1 | mAP | within sets: above it | Rank-1 | mAP |",
+        "| --- " * 7 + "|",
+    ]
+    for row in dict.fromkeys((row["name"], row["recipe"]) for row in record["rows"] if not row["reference"]):
+        name, recipe = row
+        cells = [
+            (cell["in_domain"] or test in each["train"].split("+"), cell["differences"])
+            for each in record["rows"]
+            if each["recipe"] == recipe
+            for test, cell in each["cells"].items()
+            if cell["differences"]
+        ]
+        here = [(inside, [found[key]["measured"] for key in ("rank_1", "mAP")]) for inside, found in cells]
+        lines.append(f"| {name} | {' | '.join(_gains(here, inside) for inside in (False, True))} |")
+        short = recipe.rpartition("table4-")[2]
+        if short in printed:
+            there = [
+                (source == test, [figures[key] - printed["baseline"][source][test][key] for key in ("rank_1", "mAP")])
+                for source, tests in printed[short].items()
+                for test, figures in tests.items()
+            ]
+            lines.append(f"| – as the paper has it | {' | '.join(_gains(there, inside) for inside in (False, True))} |")
+    return "\n".join(lines)
+
+
+def _gains(differences: list[tuple[bool, list[float]]], inside: bool) -> str:
+    """Cells of one kind whose Rank-1 is above the baseline's, and the mean differences of Rank-1 and mAP."""
+    values = [both for is_inside, both in differences if is_inside == inside]
+    if not values:
+        return "– | – | –"
+    means = [sum(column) / len(values) for column in zip(*values, strict=True)]
+    return f"{sum(rank > 0 for rank, _ in values)} of {len(values)} | {means[0]:+.1f} | {means[1]:+.1f}"
 
 
 def search_table() -> str:
     """What benchmarks/search.py measured, one column a size."""
     records = [
-        json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("search", "search_million")
+        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("search", "search_million")
     ]
     rows = [
         ("a search, median ms", lambda r: f"{r['search, p50 ms']:.0f}"),
@@ -137,7 +252,7 @@ def search_table() -> str:
 
 def spatial_table() -> str:
     """What benchmarks/spatial.py measured of matching by local vectors."""
-    record = json.loads((DOCS / "results" / "spatial.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / "spatial.json").read_text(encoding="utf-8"))
     lines = [
         "| local vectors | seconds | of the bare product's rate | times as fast as a loop | MiB beside the output |",
         "| --- " * 5 + "|",
@@ -156,7 +271,7 @@ def spatial_table() -> str:
 
 def coparsing_table() -> str:
     """What benchmarks/coparsing.py measured, and what it extrapolated to an epoch."""
-    record = json.loads((DOCS / "results" / "coparsing.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / "coparsing.json").read_text(encoding="utf-8"))
     steps = record["steps_until_few_labels"]
     lines = [
         f"| decoders | ms a step and person | times as fast | an epoch of 32 steps | of {steps:.1f} steps | peak MiB |",
@@ -175,7 +290,7 @@ def coparsing_table() -> str:
 
 def global_vector_table() -> str:
     """What benchmarks/global_vector.py measured: one training, four ways of asking."""
-    found = json.loads((DOCS / "results" / "global_vector.json").read_text(encoding="utf-8"))["rank_1"]
+    found = json.loads((RESULTS / "global_vector.json").read_text(encoding="utf-8"))["rank_1"]
     lines = ["| asked for | by the protocol | among other cameras' images only |", "| --- | --- | --- |"]
     lines += [
         f"| {name} | {100 * row['protocol']:.1f} | {100 * row['other cameras']:.1f} |" for name, row in found.items()
@@ -185,7 +300,7 @@ def global_vector_table() -> str:
 
 def parser_table() -> str:
     """The human parser's figures on the test split, from benchmarks/ablations.py."""
-    scores = json.loads((DOCS / "results" / "parser.json").read_text(encoding="utf-8"))["scores"]
+    scores = json.loads((RESULTS / "parser.json").read_text(encoding="utf-8"))["scores"]
     names = list(scores["iou"])
     header = ["images", "pixel accuracy", "mean IoU", *(name.replace("_", " ") for name in names)]
     values = (scores["pixel_accuracy"], scores["mean_iou"], *(scores["iou"][name] for name in names))
@@ -244,9 +359,14 @@ def groupings_table() -> str:
     return "\n".join(lines)
 
 
-def _scale() -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((DOCS / "results" / "scale.json").read_text(encoding="utf-8"))
+def _record(name: str) -> dict[str, Any]:
+    """What a benchmark wrote."""
+    record: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return record
+
+
+def _scale() -> dict[str, Any]:
+    return _record("scale")
 
 
 def scale_constants_table() -> str:
@@ -286,7 +406,41 @@ def scale_table() -> str:
     return "\n".join(lines)
 
 
+def benchmark_part(*parts: Callable[[dict[str, Any]], str]) -> str:
+    """Parts of what "occlureid benchmark --docs" wrote; a sentence until it has."""
+    path = RESULTS / "benchmark.json"
+    if not path.is_file():
+        return "Not measured yet."
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return "\n\n".join(text for part in parts if (text := part(record)))
+
+
+def benchmark_images(record: dict[str, Any], *starts: str) -> str:
+    """Links to the benchmark's charts whose names start so."""
+    names = [name for name in benchmark_charts.charts(record) if name.startswith(starts)]
+    return "\n\n".join(
+        f"![{benchmark_charts.TITLES[name.partition('_')[0]]}](images/benchmark_{name}.svg)" for name in names
+    )
+
+
 TABLES = {
+    "benchmark-world": partial(benchmark_part, benchmark.world_sentence),
+    "benchmark": partial(benchmark_part, benchmark.main_table),
+    "benchmark-visible": partial(
+        benchmark_part, lambda r: benchmark_images(r, "visible"), lambda r: benchmark.group_table(r, "visible")
+    ),
+    "benchmark-kinds": partial(
+        benchmark_part,
+        lambda r: benchmark_images(r, "kinds"),
+        lambda r: benchmark.group_table(r, "obstacle"),
+        lambda r: benchmark.group_table(r, "second person"),
+        lambda r: benchmark.group_table(r, "truncation"),
+        lambda r: benchmark.group_table(r, "box"),
+        lambda r: benchmark.group_table(r, "obstacle and visible"),
+    ),
+    "benchmark-differences": partial(benchmark_part, benchmark.difference_table, benchmark.rule_table),
+    "benchmark-noise": partial(benchmark_part, lambda r: benchmark_images(r, "noise"), benchmark.noise_table),
+    "benchmark-rates": partial(benchmark_part, benchmark.rate_table),
     "scale-constants": scale_constants_table,
     "scale": scale_table,
     "methods": lambda: methods_table(markdown=True),
@@ -305,6 +459,13 @@ TABLES = {
     "ablation-sorn": partial(ablation_table, "sorn"),
     "ablation-sorn-literal": partial(ablation_table, "sorn-literal"),
     "ablation-pgfa": partial(ablation_table, "pgfa"),
+    "ablation-gasm": partial(ablation_table, "gasm"),
+    "ablation-hcga": partial(ablation_table, "hcga"),
+    "pseudo-labels": pseudo_labels_table,
+    "pseudo-label-steps": pseudo_label_steps_table,
+    "transfer": transfer_table,
+    "transfer-looks": transfer_looks_table,
+    "transfer-signs": transfer_signs_table,
     "routes": routes_table,
     "service": service_table,
     "labels": labels_table,
@@ -317,7 +478,10 @@ def generated(text: str) -> str:
     for name, table in TABLES.items():
         pattern = rf"(<!-- {name}: [^\n]* -->\n).*?(<!-- end -->)"
         if re.search(pattern, text, flags=re.S):
-            filled = table()
+            try:
+                filled = table()
+            except FileNotFoundError as error:  # a benchmark that is still to be run: its page says so
+                filled = f"*Not measured yet: {Path(error.filename).name} is not there.*"
             text = re.sub(pattern, lambda m, filled=filled: f"{m[1]}{filled}\n{m[2]}", text, count=1, flags=re.S)
     return text
 

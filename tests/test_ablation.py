@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from occlureid.ablation import ablate, plan, table
+from occlureid.ablation import Shard, ablate, plan, table
 from occlureid.ablation import scoring as stages
 from occlureid.ablation.record import Outcome, build_record
 from occlureid.data import ReidDataset, open_dataset
@@ -124,6 +124,33 @@ def test_an_interrupted_call_goes_on(
     whole = ablate(world, rows, out, SMALL).record
     assert written(out).items() > scored.items()
     assert whole == ablate(world, rows, tmp_path / "at once", SMALL).record
+
+
+def test_shares_of_the_trainings_leave_what_one_call_does(world: ReidDataset, rows: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shares = [Shard.parse(f"{index}/2") for index in (1, 2)]
+    planned = plan(rows, SMALL)
+    assert [[each.folder for each in planned.share(share).trainings] for share in shares] == [
+        ["training", "elsewhere"],
+        ["narrow"],
+    ]
+    assert [row.printed.name for row, _ in planned.share(shares[0]).rows] == ["Whole", "Global", "Elsewhere"]
+    second = ablate(world, rows, out, SMALL, shard=shares[1])
+    assert [row["name"] for row in second.record["rows"] if row["measured"]] == ["Two | parts"]
+    assert sorted(path.name for path in out.iterdir()) == ["narrow"]
+    ablate(world, rows, out, SMALL, shard=shares[0])
+    assert not list(out.glob("ablation.*"))
+    before = written(out)
+    whole = ablate(world, rows, out, SMALL).record
+    assert written(out) == before  # nothing was trained, described or scored again
+    assert whole == ablate(world, rows, tmp_path / "at once", SMALL).record
+    assert ablate(world, rows, tmp_path / "many", SMALL, shard=Shard(9, 9)).record["rows"] == []
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "-1/2", "1/0", "1/2/3", "a/b", "²/2"])
+def test_what_is_no_share(text: str) -> None:
+    with pytest.raises(UsageError, match="1/2 and 2/2"):
+        Shard.parse(text)
 
 
 def test_what_is_stale_or_damaged_is_made_again(world: ReidDataset, rows: list[str], tmp_path: Path) -> None:

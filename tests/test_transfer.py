@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from occlureid import methods
+from occlureid.ablation import Shard
 from occlureid.ablation import scoring as stages
 from occlureid.cli import main
 from occlureid.data import ReidDataset, open_dataset
@@ -118,6 +119,28 @@ def test_every_training_is_scored_on_every_set(
     text = (out / "transfer.md").read_text()
     assert matrix(record) in text
     assert str(tmp_path) not in text + json.dumps(record)
+
+
+def test_shares_leave_what_one_call_does(
+    near: ReidDataset, far: ReidDataset, recipes: list[str], tmp_path: Path
+) -> None:
+    out, training, test = tmp_path / "out", {"near": near, "far": far}, {"far": replace(far, train=())}
+    whole = transfer(training, test, recipes, tmp_path / "at once", SMALL)
+    given = {"weights": {"kept": tmp_path / "at once" / "near" / "whole" / "weights.safetensors"}}
+    first = transfer(training, test, recipes, out, SMALL, **given, shard=Shard(1, 2))  # the given weights and the last
+    assert first.failed == {}
+    assert [(row["train"], row["name"]) for row in first.record["rows"]] == [
+        ("", "kept"),
+        ("far", "Whole"),
+        ("far", "Global"),
+    ]
+    assert sorted(path.name for path in out.iterdir()) == ["far", "given"]
+    transfer(training, test, recipes, out, SMALL, **given, shard=Shard(2, 2))
+    assert not list(out.glob("transfer.*"))
+    before = written(out)
+    record = transfer(training, test, recipes, out, SMALL, **given).record
+    assert written(out) == before
+    assert record["rows"][1:] == whole.record["rows"]
 
 
 def test_a_second_call_goes_on_and_may_ask_for_more(

@@ -2,6 +2,7 @@
 
 from occlureid.ablation.plan import Plan, Training, plan
 from occlureid.ablation.run import Ablation, ablate
+from occlureid.ablation.shard import Shard
 from occlureid.ablation.table import table
 
-__all__ = ["Ablation", "Plan", "Training", "ablate", "plan", "table"]
+__all__ = ["Ablation", "Plan", "Shard", "Training", "ablate", "plan", "table"]

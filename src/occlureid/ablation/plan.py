@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from occlureid import methods
+from occlureid.ablation.shard import Shard
 from occlureid.config import merge
 from occlureid.errors import SettingsError, UsageError
 from occlureid.runs import Row, RunSettings, packaged, read_recipe, read_row, recipes
@@ -55,6 +56,11 @@ class Plan:
             lines.append(f"{label(training.recipe)} ({training.settings.method})")
             lines += [f"  {title(row)}: {row.printed.name or label(row.recipe)}" for row in training.rows]
         return "\n".join(lines)
+
+    def share(self, shard: Shard) -> Plan:
+        """The trainings of a share, and their rows."""
+        trainings = shard.pick(self.trainings)
+        return Plan(trainings, tuple(pair for pair in self.rows if pair[1] in trainings), self.changes)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from occlureid.ablation.plan import label, plan
 from occlureid.ablation.record import Outcome, build_record
 from occlureid.ablation.scoring import CANNOT_RUN, Bar, Scoring, reason_of, replace_file
+from occlureid.ablation.shard import Shard
 from occlureid.ablation.table import page
 from occlureid.data import ReidDataset
 from occlureid.errors import OcclureidError, SettingsError
@@ -28,7 +29,7 @@ class Ablation:
 
     Attributes:
         folder: with a folder for each training.
-        record: what ``ablation.json`` holds.
+        record: what ``ablation.json`` holds; of a share of the trainings, what is known of their rows alone.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ def ablate(
     batch_size: int = 64,
     workers: int = 0,
     bar: Bar | None = None,
+    shard: Shard | None = None,
 ) -> Ablation:
     """Runs the rows of ablation tables and writes them beside the papers' figures.
 
@@ -68,6 +70,9 @@ def ablate(
         batch_size: images described at a time.
         workers: processes that read images to be described.
         bar: makes progress bars; without it nothing is drawn.
+        shard: train, describe and score only this share of the trainings, and write neither ``ablation.json`` nor
+            ``ablation.md``: processes with different shares may work in one folder at the same time, and a call without a
+            share, once they have ended, writes the tables from what they have left.
 
     Raises:
         SettingsError: a recipe or a change is none.
@@ -77,10 +82,11 @@ def ablate(
         MissingCueError, SettingsError, DivergedError: of the first row, where not a single one could be run.
     """
     planned, out = plan(recipes, *changes), Path(out)
+    planned = planned.share(shard) if shard else planned
     out.mkdir(parents=True, exist_ok=True)
     outcomes: dict[str, Outcome] = {}
     errors: list[OcclureidError] = []
-    record: dict[str, Any] = {}
+    record = build_record(planned, dataset, outcomes)
     for training in planned.trainings:
         scoring = Scoring(dataset, out / training.folder, device, batch_size, workers, bar)
         try:
@@ -100,8 +106,9 @@ def ablate(
                 outcomes[recipe] = outcome
                 errors += [failure] if failure else []
         record = build_record(planned, dataset, outcomes)
-        replace_file(out / "ablation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-        replace_file(out / "ablation.md", page(record))
+        if shard is None:
+            replace_file(out / "ablation.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+            replace_file(out / "ablation.md", page(record))
     if errors and not any(outcome.report for outcome in outcomes.values()):
         raise errors[0]
     return Ablation(out, record)

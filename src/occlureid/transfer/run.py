@@ -12,6 +12,7 @@ from typing import Any
 from occlureid.ablation.plan import Plan, label, plan
 from occlureid.ablation.record import Outcome
 from occlureid.ablation.scoring import CANNOT_RUN, Bar, Scoring, reason_of, replace_file
+from occlureid.ablation.shard import Shard
 from occlureid.data import ReidDataset
 from occlureid.errors import DataError, OcclureidError, UsageError
 from occlureid.runs import Row, RowSettings, train
@@ -33,7 +34,7 @@ class Transfer:
 
     Attributes:
         folder: with a folder for each training set.
-        record: what ``transfer.json`` holds.
+        record: what ``transfer.json`` holds; of a share of the trainings, what is known of their rows alone.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ def transfer(
     batch_size: int = 64,
     workers: int = 0,
     bar: Bar | None = None,
+    shard: Shard | None = None,
 ) -> Transfer:
     """Measures how well what is learned on one dataset holds on another.
 
@@ -89,6 +91,8 @@ def transfer(
         batch_size: images described at a time.
         workers: processes that read images to be described.
         bar: makes progress bars; without it nothing is drawn.
+        shard: run only this share of the trainings (and given weights), and write neither ``transfer.json`` nor
+            ``transfer.md``; see ``ablation.ablate``.
 
     Raises:
         SettingsError: a recipe or a change is none.
@@ -110,8 +114,12 @@ def transfer(
     planned = plan(names, *changes) if names else Plan((), (), {})
     order = list(dict.fromkeys(row.recipe for name in names for row, _ in plan([name], *changes).rows))
     by_recipe = {row.recipe: row for row, _ in planned.rows}
+    jobs = [("", name) for name in given]
+    jobs += [(source, each.recipe) for source in training for each in planned.trainings]
+    mine = shard.pick(jobs) if shard else tuple(jobs)
     rows = [Line("", Row(name, name, {}, {}, RowSettings())) for name in given]
     rows += [Line(source, by_recipe[recipe]) for source in training for recipe in order]
+    rows = [line for line in rows if (line.source, line.row.train_as) in mine]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     cells = _Cells(test, device, batch_size, workers, bar)
@@ -127,13 +135,14 @@ def transfer(
             outcomes[cell] = outcome
             errors.extend([error] if error else [])
         record = build_record(head, planned, rows, outcomes)
-        replace_file(out / "transfer.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
-        replace_file(out / "transfer.md", page(record))
+        if shard is None:
+            replace_file(out / "transfer.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+            replace_file(out / "transfer.md", page(record))
 
-    for line in rows[: len(given)]:
+    for line in (line for line in rows if not line.source):
         note(cells.scored(Path(given[line.row.recipe]), line.source, [line.row], out / "given" / line.row.recipe))
     for source, dataset in training.items():
-        for each in planned.trainings:
+        for each in (each for each in planned.trainings if (source, each.recipe) in mine):
             folder = out / source / each.folder
             layers, show = (each.recipe, planned.changes), bar is not None
             try:
