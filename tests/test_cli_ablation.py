@@ -82,7 +82,8 @@ def test_a_parser_is_trained_and_gives_cues(
     capsys.readouterr()
     assert main(["cues", "parsing", str(bare), "--provider", "parser"]) == 2
     assert "or a file .safetensors of train-parser" in capsys.readouterr().err
-    assert main(["cues", "pose", str(bare), "--provider", str(out / "parser.safetensors")]) == 2
+    assert main(["cues", "pose", str(bare), "--provider", str(out / "parser.safetensors")]) == 3
+    assert "not a landmark network" in capsys.readouterr().err
 
 
 def test_figures_are_drawn(rendered_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

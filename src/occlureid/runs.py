@@ -39,7 +39,18 @@ from occlureid.training import TrainResult, TrainSettings, train_method, trainin
 if TYPE_CHECKING:
     from occlureid.data import CueSource
 
-__all__ = ["Row", "RowSettings", "RunSettings", "initialise", "packaged", "read_recipe", "read_row", "recipes", "train"]
+__all__ = [
+    "Row",
+    "RowSettings",
+    "RunSettings",
+    "initialise",
+    "packaged",
+    "read_recipe",
+    "read_row",
+    "recipes",
+    "train",
+    "training_obstacles",
+]
 
 
 _SPRITE_SIZE = 192
@@ -249,6 +260,8 @@ def train(
     wanted = set(method.wants("train", "describe"))
     if settings.crop.mode != "off":
         wanted.add("part_map")
+    if settings.train.background_probability > 0:
+        wanted.add("foreground")
     if cues is None and wanted:
         cues = sources_for_dataset(dataset, wanted, dataset.train, settings=cue_settings)
     if cue_settings != method.cue_settings():
@@ -260,13 +273,13 @@ def train(
     if not (resume and (Path(out) / "checkpoint.pt").exists()):
         initialise(method, settings.initial_weights)
     return train_method(
-        method, dataset, settings.train, Path(out), cues=cues, obstacles=_obstacles(settings.train), resume=resume,
+        method, dataset, settings.train, Path(out), cues=cues, obstacles=training_obstacles(settings.train), resume=resume,
         overwrite=overwrite, progress=progress,
         record=record,
     )  # fmt: skip
 
 
-def _obstacles(settings: TrainSettings) -> list[Sprite]:
+def training_obstacles(settings: TrainSettings) -> list[Sprite]:
     """Those to be pasted on training images: a function of the settings, so that a resumed run has the same."""
     if settings.paste_obstacles == 0:
         return []
