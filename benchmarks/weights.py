@@ -64,6 +64,9 @@ SMALL = {
 }
 """Worlds of few persons: together as many images as the large ones, of 320 cameras and streets in the place of 40."""
 
+FEW = tuple(SMALL)[:20]
+"""Those of them that the parser and the landmark network are trained on."""
+
 CHOSEN_BY = {f"val{seed}": {"seed": seed, **CHOOSING} for seed in (2001, 2002)}
 
 WORLDS: dict[str, dict[str, Any]] = {**LARGE, **SMALL, **CHOSEN_BY}
@@ -147,7 +150,7 @@ EMBEDDER = merge(
     SORN,
     PHOTOGRAPHS,
     {
-        "model": {"size": [256, 128]},
+        "model": {"size": [256, 128], "parts": 6},
         "train": {"epochs": 2, "lr": 0.0008, "warmup_epochs": 0.1, "average_decay": 0.998},
     },
 )
@@ -228,11 +231,11 @@ def embed(out: Path) -> dict[str, Any]:
 
 def parse(out: Path) -> dict[str, Any]:
     """Trains the parser, starting from the encoder."""
-    worlds = {name: read_parsing_world(out / "worlds" / name) for name in WORLDS}
+    worlds = {name: read_parsing_world(out / "worlds" / name) for name in (*FEW, *CHOSEN_BY)}
     data = ParsingDataset(
         "synthetic",
         out / "worlds",
-        tuple(sample for name in SMALL for sample in worlds[name].train),
+        tuple(sample for name in FEW for sample in worlds[name].train),
         tuple(sample for name in CHOSEN_BY for sample in worlds[name].validation),
     )
     settings = ParserRunSettings.build(small_parser(), PARSER, started(out))
@@ -246,7 +249,7 @@ def parse(out: Path) -> dict[str, Any]:
 def find_landmarks(out: Path) -> dict[str, Any]:
     """Trains the landmark network, starting from the encoder."""
     worlds = out / "worlds"
-    data = read_landmark_worlds([worlds / name for name in SMALL], [worlds / name for name in CHOSEN_BY])
+    data = read_landmark_worlds([worlds / name for name in FEW], [worlds / name for name in CHOSEN_BY])
     settings = LandmarkRunSettings.build(small_landmarks(), LANDMARKS, started(out))
     result = train_landmarks(
         data, out / "landmarks", settings.to_dict(), obstacles=training_obstacles(settings.train), resume=True, progress=True,

@@ -16,6 +16,7 @@ from occlureid import ablation, transfer
 from occlureid.benchmark import charts as benchmark_charts
 from occlureid.benchmark import table as benchmark
 from occlureid.cli.listing import methods_table
+from occlureid.cli.models import models_table
 from occlureid.cues.groupings import GROUPINGS, LABEL_SETS
 from occlureid.data import LAYOUTS
 from occlureid.runs import read_row
@@ -34,6 +35,7 @@ PAGES = (
     DOCS / "service.md",
     DOCS / "gallery.md",
     DOCS / "benchmark.md",
+    DOCS / "models.md",
 )
 
 
@@ -423,7 +425,30 @@ def benchmark_images(record: dict[str, Any], *starts: str) -> str:
     )
 
 
+def weights_tried_table() -> str:
+    """What was compared before the shipped embedder was trained, on the worlds to choose by."""
+    tried = record_of("weights_tried")["tried"]
+    worlds = list(next(iter(tried.values()))["scores"])
+    lines = [
+        f"| | {' | '.join(f'Rank-1, {w} | mAP, {w} | by the global vector, {w}' for w in worlds)} |",
+        "| --- " * (1 + 3 * len(worlds)) + "|",
+    ]
+    for name, row in tried.items():
+        keys = ("rank_1", "mAP", "global_rank_1")
+        cells = " | ".join(f"{100 * row['scores'][w][key]:.1f}" for w in worlds for key in keys)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def record_of(name: str) -> dict[str, Any]:
+    """A record that a benchmark wrote."""
+    record: dict[str, Any] = json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return record
+
+
 TABLES = {
+    "models": lambda: models_table(markdown=True),
+    "weights-tried": weights_tried_table,
     "benchmark-world": partial(benchmark_part, benchmark.world_sentence),
     "benchmark": partial(benchmark_part, benchmark.main_table),
     "benchmark-visible": partial(

@@ -63,6 +63,7 @@ ALLOWED = {
         "described",
         "plots",
         "runs",
+        "zoo",
     },
     "parsing": {"errors", "types", "config", "data", "cues", "matching", "models", "methods", "training"},
     "landmarks": {"errors", "types", "config", "data", "cues", "matching", "models", "methods", "training"},

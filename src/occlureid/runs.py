@@ -35,6 +35,7 @@ from occlureid.matching import MatchRule
 from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.synthetic.sprites import Sprite, obstacle_sprites
 from occlureid.training import TrainResult, TrainSettings, train_method, training_labels
+from occlureid.zoo.catalogue import model_names, read_record, weights_path
 
 if TYPE_CHECKING:
     from occlureid.data import CueSource
@@ -63,7 +64,8 @@ class RunSettings(Settings):
     method: str = "pgfa"
     """a method of this package, or the dotted name of a module of one's own"""
     initial_weights: str = "imagenet"
-    """imagenet (fetched, or from timm's cache), none (random), or a weight file in timm's layout for the backbone"""
+    """imagenet (fetched, or from timm's cache), none (random), a weight file in timm's layout for the backbone, or the name of an
+    embedder that comes with the package, whose backbone is taken"""
     model: dict[str, Any] = Field(default_factory=dict)
     """settings of the method; see "occlureid methods NAME" """
     cues: CueSettings = CueSettings()
@@ -289,15 +291,36 @@ def training_obstacles(settings: TrainSettings) -> list[Sprite]:
 def initialise(method: methods.Method[Any], weights: str) -> None:
     """Gives a method's backbone its first weights.
 
+    Args:
+        method: changed in place.
+        weights: as ``RunSettings.initial_weights``.
+
     Raises:
-        MissingWeightsError: they cannot be fetched or read.
+        MissingWeightsError: they cannot be fetched or read, or are of another backbone.
     """
     if weights == "none":
         return
-    if not isinstance(method.backbone, Backbone):
+    backbone = method.backbone
+    if not isinstance(backbone, Backbone):
         raise MissingWeightsError(f"method {method.name()!r} has no timm backbone to fill; set initial_weights: none")
-    if weights != "imagenet" and not Path(weights).is_file():
+    if weights == "imagenet" or Path(weights).is_file():
+        load_imagenet_weights(backbone, None if weights == "imagenet" else weights)
+    elif weights in model_names():
+        source = methods.restore(weights_path(weights)).backbone if read_record(weights).task == "embedder" else None
+        if not isinstance(source, Backbone) or source.name != backbone.name:
+            has = f"a {source.name}" if isinstance(source, Backbone) else "no embedder"
+            raise MissingWeightsError(
+                f"the model {weights!r} has {has}, the method is to have a {backbone.name}: set model.backbone, or other "
+                "initial_weights"
+            )
+        backbone.net.load_state_dict(source.net.state_dict(), strict=True)
+    else:
         raise MissingWeightsError(
-            f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}"
+            f"initial_weights must be imagenet, none, a weight file or an embedder of the package ({_embedders()}), and there is "
+            f"no file {weights!r}"
         )
-    load_imagenet_weights(method.backbone, None if weights == "imagenet" else weights)
+
+
+def _embedders() -> str:
+    """The names of the embedders that come with the package, for a message."""
+    return ", ".join(name for name in model_names() if read_record(name).task == "embedder") or "it has none"

@@ -21,6 +21,7 @@ from occlureid.described import Described, describe_dataset
 from occlureid.errors import BusyError, MissingWeightsError, UsageError
 from occlureid.gallery.lock import only_writer
 from occlureid.runs import train
+from occlureid.zoo.catalogue import model_names, read_record
 
 __all__ = ["Benchmark", "open_benchmark"]
 
@@ -212,7 +213,7 @@ def open_benchmark(
 
     Raises:
         UsageError: the folder holds a benchmark of other settings or another world.
-        MissingWeightsError: the file of the first weights is not there.
+        MissingWeightsError: the file or the model of the first weights is not there.
         BusyError: another process has been rendering for an hour.
     """
     out = Path(out)
@@ -240,7 +241,11 @@ def _initial_weights(settings: BenchmarkSettings) -> dict[str, str]:
         return {"name": name}
     path = Path(name)
     if not path.is_file():
-        raise MissingWeightsError(f"initial weights are imagenet, none or a weight file, and there is no file {name!r}")
+        if name in model_names():
+            return {"name": name, "sha256": read_record(name).sha256}
+        raise MissingWeightsError(
+            f"initial weights are imagenet, none, a weight file or a model of the package, and there is no file {name!r}"
+        )
     return {"name": path.name, "sha256": _sha256(path)}
 
 

@@ -46,8 +46,8 @@ def register(commands: Commands) -> None:
     training.add_argument("--epochs", type=int, help="of every training")
     training.add_argument(
         "--initial-weights",
-        metavar="FILE",
-        help="what all encoders start from: none, imagenet, or a file in timm's layout",
+        metavar="WEIGHTS",
+        help="what all encoders start from: none, imagenet, a file in timm's layout, or an embedder of the package",
     )
     training.add_argument("--config", type=Path, help="YAML file of benchmark settings")
     add_set(command, "world.test_persons=100 or every.train.lr=0.0005")
