@@ -485,6 +485,7 @@ TABLES = {
     "ablation-sorn-literal": partial(ablation_table, "sorn-literal"),
     "ablation-pgfa": partial(ablation_table, "pgfa"),
     "ablation-gasm": partial(ablation_table, "gasm"),
+    "ablation-gasm-guided": partial(ablation_table, "gasm-guided"),
     "ablation-hcga": partial(ablation_table, "hcga"),
     "pseudo-labels": pseudo_labels_table,
     "pseudo-label-steps": pseudo_label_steps_table,
