@@ -14,6 +14,7 @@ What did is ``EMBEDDER``, trained longer. Every part goes on from what is there,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -307,12 +308,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/weights"))
     parser.add_argument("--json", type=Path, help="folder that gets weights_PART.json")
     options = parser.parse_args(arguments)
+    records = options.json.resolve() if options.json else None
     options.out.mkdir(parents=True, exist_ok=True)
     for part in options.parts:
-        result = PARTS[part](options.out)
-        if isinstance(result, dict) and options.json:
-            options.json.mkdir(parents=True, exist_ok=True)
-            path = options.json / f"weights_{part}.json"
+        with contextlib.chdir(options.out):  # so that weights name the encoder's file, and no place on a machine
+            result = PARTS[part](Path())
+        if isinstance(result, dict) and records:
+            records.mkdir(parents=True, exist_ok=True)
+            path = records / f"weights_{part}.json"
             path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

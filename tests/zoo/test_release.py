@@ -108,7 +108,7 @@ def test_cue_models_bring_their_own_scores(zoo: Path) -> None:
     parser, landmarks = read_record("parser-tiny", zoo), read_record("landmarks-tiny", zoo)
     assert (parser.task, parser.method, landmarks.task) == ("parser", "light", "landmarks")
     assert parser.scores[0].values == {"mean_iou": 0.25, "pixel_accuracy": 0.5}
-    assert parser.scores[0].measured_on == "12 held-out images of the training's worlds"
+    assert parser.scores[0].measured_on == "12 held-out images of rendered worlds"
     assert landmarks.scores[-1].values == {"pck_0.05": 0.5}
     assert set(parser.canonical.values) == {"part_map"}
     assert set(landmarks.canonical.values) == {"keypoints"}

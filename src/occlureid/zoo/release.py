@@ -126,6 +126,7 @@ def release(
         force_to_disk(partial)
         card = folder / f"{name}.md"
         text = renewed(card.read_text(encoding="utf-8"), record) if card.exists() else new_card(record)
+        partial.chmod(0o644)  # the library makes files that only their owner may read; a package's are for everybody
         partial.replace(folder / f"{name}{SUFFIX}")
     finally:
         partial.unlink(missing_ok=True)
@@ -243,10 +244,10 @@ def _training(task: Task, metadata: Mapping[str, str]) -> tuple[dict[str, Any], 
     training = dict(json.loads(metadata.get("training", "{}")))
     training.pop(task, None)
     values = json.loads(metadata.get("scores", "{}"))
-    figures = {key: value for key, value in values.items() if isinstance(value, float)}
+    figures = {key: value for key, value in values.items() if isinstance(value, float) and key != "threshold"}
     if "mean_iou" in figures:
         figures = {"mean_iou": figures.pop("mean_iou"), **figures}
-    measured_on = f"{values.get('images', 'the')} held-out images of the training's worlds"
+    measured_on = f"{values.get('images', 'the')} held-out images of rendered worlds"
     return training, (Score(measured_on=measured_on, values=figures),) if figures else ()
 
 
