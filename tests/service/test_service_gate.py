@@ -210,11 +210,11 @@ def test_the_command_refuses_before_it_listens(tmp_path: Path) -> None:
         return int(options.command(options))
 
     with pytest.raises(UsageError, match="--tokens"):
-        run("serve", str(tmp_path / "g"), "--weights", "w", "--host", "0.0.0.0")
+        run("serve", str(tmp_path / "g"), "--weights", "w.safetensors", "--host", "0.0.0.0")
     with pytest.raises(UsageError, match="--port"):
-        run("serve", str(tmp_path / "g"), "--weights", "w", "--port", "70000")
+        run("serve", str(tmp_path / "g"), "--weights", "w.safetensors", "--port", "70000")
     with pytest.raises(OcclureidError, match="no weights there"):
-        run("serve", str(tmp_path / "g"), "--weights", "w")
+        run("serve", str(tmp_path / "g"), "--weights", "w.safetensors")
     assert not (tmp_path / "g").exists()
 
 
