@@ -157,29 +157,25 @@ EMBEDDER = merge(
 )
 """The embedder that is shipped."""
 
+ONE_PASS: dict[str, Any] = {
+    "epochs": 1,
+    "batch_size": 32,
+    "lr": 0.001,
+    "warmup_epochs": 0.05,
+    "precision": "bf16-mixed",
+    **PHOTOGRAPHS["train"],
+}
+"""How networks that give cues are trained."""
+
 PARSER: dict[str, Any] = {
     "parser": {"backbone": "resnet10t", "loss_average": "classes", "backbone_lr_factor": 0.5},
-    "train": {
-        "epochs": 1,
-        "batch_size": 32,
-        "lr": 0.001,
-        "warmup_epochs": 0.05,
-        "precision": "bf16-mixed",
-        **PHOTOGRAPHS["train"],
-    },
+    "train": ONE_PASS,
 }
 """The parser, over ``small_parser()``."""
 
 LANDMARKS: dict[str, Any] = {
     "landmarks": {"backbone": "resnet10t"},
-    "train": {
-        "epochs": 1,
-        "batch_size": 32,
-        "lr": 0.001,
-        "warmup_epochs": 0.05,
-        "precision": "bf16-mixed",
-        **PHOTOGRAPHS["train"],
-    },
+    "train": ONE_PASS,
 }
 """The landmark network, over ``small_landmarks()``."""
 

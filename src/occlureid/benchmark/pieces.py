@@ -19,7 +19,7 @@ from occlureid.benchmark.fixed import digest
 from occlureid.benchmark.measure import FIGURES, Columns
 from occlureid.errors import DataError, UsageError
 
-__all__ = ["Piece", "Pieces", "check_name", "write_json"]
+__all__ = ["Piece", "Pieces", "check_name", "replace_text", "write_json"]
 
 _FORMAT = 1
 """Raised when the same settings begin to measure something else."""
@@ -133,8 +133,13 @@ def check_name(name: str) -> str:
 
 def write_json(path: Path, values: object, indent: int | None = 1) -> None:
     """Replaces a file, atomically. Two processes that write the same file must hold a lock."""
+    replace_text(path, json.dumps(values, indent=indent, allow_nan=False) + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replaces a file, atomically, as ``write_json``."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

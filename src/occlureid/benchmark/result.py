@@ -10,7 +10,7 @@ from typing import Any
 from occlureid import methods
 from occlureid.benchmark.charts import charts
 from occlureid.benchmark.fixed import FixedWorld
-from occlureid.benchmark.pieces import Piece, Pieces, write_json
+from occlureid.benchmark.pieces import Piece, Pieces, replace_text, write_json
 from occlureid.benchmark.rates import measure_rates
 from occlureid.benchmark.settings import METHODS, BenchmarkSettings
 from occlureid.benchmark.summary import Entry, Resampling, differences, entry_record, noise_record
@@ -71,9 +71,9 @@ def write_result(
         "rates": _known_rates(folder),
     }
     write_json(folder / "results.json", record)
-    _write(folder / "benchmark.md", page(record))
+    replace_text(folder / "benchmark.md", page(record))
     for name, svg in charts(record).items():
-        _write(folder / f"{name}.svg", svg + "\n")
+        replace_text(folder / f"{name}.svg", svg + "\n")
     return record
 
 
@@ -129,7 +129,7 @@ def put_into_docs(folder: Path, docs: Path) -> list[Path]:
     for name, svg in charts(record).items():
         path = docs / "images" / f"benchmark_{name}.svg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, svg + "\n")
+        replace_text(path, svg + "\n")
         written.append(path)
     return written
 
@@ -184,9 +184,3 @@ def _without_path(every: dict[str, Any]) -> dict[str, Any]:
     """The settings of all trainings, the first weights by the name of their file: no record names folders of a machine."""
     weights = every.get("initial_weights")
     return {**every, **({"initial_weights": Path(weights).name} if isinstance(weights, str) else {})}
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import Any
 import torch
 
 from occlureid.data.paste import Cutout
-from occlureid.errors import MissingWeightsError
 from occlureid.landmarks.provider import LandmarkProvider
 from occlureid.landmarks.scores import LandmarkScores, score_landmarks
 from occlureid.landmarks.settings import LandmarkRunSettings
@@ -21,7 +19,7 @@ from occlureid.landmarks.weights import TrainedLandmarks, save_landmarks
 from occlureid.landmarks.worlds import LandmarkDataset
 from occlureid.models.backbone import load_imagenet_weights
 from occlureid.training import train_method
-from occlureid.types import Sample
+from occlureid.training.networks import fill_backbone, spread, write_scores
 
 __all__ = ["LandmarkResult", "train_landmarks"]
 
@@ -83,7 +81,7 @@ def train_landmarks(
     settings, out = LandmarkRunSettings.build(*layers), Path(out)
     trainee = _trainee(settings)
     if not (resume and (out / "checkpoint.pt").exists()):
-        _initialise(trainee, settings.initial_weights)
+        fill_backbone(settings.initial_weights, lambda file: load_imagenet_weights(trainee.network.backbone, file))
     cues = data.landmarks.with_foreground() if settings.train.background_probability > 0 else data.landmarks
     result = train_method(
         trainee, data.train, settings.train, out, cues=cues, obstacles=obstacles, resume=resume,
@@ -91,7 +89,7 @@ def train_landmarks(
     )  # fmt: skip
     device = next(trainee.parameters()).device
     network = TrainedLandmarks(trainee.network.eval(), settings.landmarks, trainee.preprocess)
-    held_out = {name: _spread(samples, settings.validation_images) for name, samples in data.validation.items()}
+    held_out = {name: spread(samples, settings.validation_images) for name, samples in data.validation.items()}
     scores = score_landmarks(
         LandmarkProvider(network, device=device, batch_size=settings.train.batch_size), held_out, data.landmarks,
         threshold=settings.threshold, batch_size=settings.train.batch_size, progress=bar,
@@ -103,9 +101,7 @@ def train_landmarks(
     }
     whole = replace(network, scores=scores.to_json(), training=record)
     weights = save_landmarks(whole, out / "landmarks.safetensors")
-    partial = out / "scores.json.partial"
-    partial.write_text(json.dumps(scores.to_json(), indent=1) + "\n", encoding="utf-8")
-    partial.replace(out / "scores.json")
+    write_scores(out, scores.to_json())
     return LandmarkResult(out, weights, scores, result.steps, result.skipped)
 
 
@@ -113,20 +109,3 @@ def _trainee(settings: LandmarkRunSettings) -> LandmarkTrainee:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.train.seed)
         return LandmarkTrainee(settings.landmarks)
-
-
-def _initialise(trainee: LandmarkTrainee, weights: str) -> None:
-    if weights == "none":
-        return
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise MissingWeightsError(
-            f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}"
-        )
-    load_imagenet_weights(trainee.network.backbone, None if weights == "imagenet" else weights)
-
-
-def _spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
-    """``count`` of the samples at even distances; all of them for 0."""
-    if count == 0 or count >= len(samples):
-        return samples
-    return [samples[index * len(samples) // count] for index in range(count)]

@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
-from occlureid.errors import DataError, MissingWeightsError, SettingsError
+from occlureid.errors import DataError
 from occlureid.landmarks.settings import LandmarkSettings
 from occlureid.landmarks.trainee import build_network
 from occlureid.methods import Preprocess
 from occlureid.models.landmarks import LandmarkNetwork
-from occlureid.training.checkpoint import force_to_disk
+from occlureid.training.networks import FileKind, build_filled, read_network, reading, write_network
 from occlureid.types import KEYPOINT_NAMES
 
 __all__ = ["TrainedLandmarks", "load_landmarks", "save_landmarks"]
+
+_KIND = FileKind("landmarks", "landmark network", "landmark network", "train-landmarks")
 
 
 @dataclass(frozen=True)
@@ -47,27 +46,11 @@ def save_landmarks(landmarks: TrainedLandmarks, path: Path | str) -> Path:
     Raises:
         DataError: it cannot be written.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    metadata = {
-        "occlureid": "landmarks",
+    about = {
         "architecture": landmarks.settings.backbone,
         "landmarks": json.dumps(KEYPOINT_NAMES),
-        "size": json.dumps(landmarks.preprocess.size),
-        "mean": json.dumps(landmarks.preprocess.mean),
-        "std": json.dumps(landmarks.preprocess.std),
-        "settings": json.dumps(landmarks.settings.to_dict()),
-        "scores": json.dumps(dict(landmarks.scores)),
-        "training": json.dumps(dict(landmarks.training)),
     }
-    state = {name: value.detach().cpu().contiguous() for name, value in landmarks.network.state_dict().items()}
-    try:
-        save_file(state, partial, metadata=metadata)
-        force_to_disk(partial)
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path}: the landmark network cannot be written ({error})") from error
-    return path
+    return write_network(Path(path), _KIND, landmarks, about)
 
 
 def load_landmarks(path: Path | str) -> TrainedLandmarks:
@@ -80,33 +63,16 @@ def load_landmarks(path: Path | str) -> TrainedLandmarks:
         DataError: the file is damaged, is no landmark network, finds other landmarks, or does not fit its settings.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingWeightsError(
-            f'{path}: no landmark network there; train one with "occlureid train-landmarks", or name another file'
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("occlureid") != "landmarks":
-                raise DataError(f"{path}: not a landmark network (its metadata is {json.dumps(metadata)[:200]})")
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    with reading(path, _KIND):
+        metadata, state = read_network(path, _KIND)
         settings = LandmarkSettings.build(json.loads(metadata["settings"]))
         said = tuple(json.loads(metadata["landmarks"]))
         scores, training = (dict(json.loads(metadata.get(key, "{}"))) for key in ("scores", "training"))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, SettingsError) as error:
-        raise DataError(f"{path}: cannot be read as a landmark network: {error}") from error
     if said != KEYPOINT_NAMES:
         raise DataError(
             f"{path}: finds other landmarks: expected the {len(KEYPOINT_NAMES)} of this package "
             f"({', '.join(KEYPOINT_NAMES)}), got {', '.join(map(str, said))[:200]}; train it again"
         )
-    try:
-        network = build_network(settings)
-    except SettingsError as error:
-        raise DataError(f"{path}: cannot be read as a landmark network: {error}") from error
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise DataError(f"{path}: its weights do not fit its settings: {error}") from error
+    network = build_filled(path, _KIND, lambda: build_network(settings), state)
     preprocess = Preprocess(settings.size, network.mean, network.std)
-    return TrainedLandmarks(network.eval(), settings, preprocess, scores, training)
+    return TrainedLandmarks(network, settings, preprocess, scores, training)

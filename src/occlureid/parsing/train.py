@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from typing import Any
 
 import torch
 
-from occlureid.data.lip import ParsingDataset, ParsingSample
+from occlureid.data.lip import ParsingDataset
 from occlureid.data.paste import Cutout
-from occlureid.errors import MissingWeightsError
 from occlureid.models.parser import load_parser_backbone
 from occlureid.parsing.provider import ParserProvider
 from occlureid.parsing.scores import ParserScores, score_parser
@@ -21,6 +19,7 @@ from occlureid.parsing.settings import ParserRunSettings
 from occlureid.parsing.trainee import ParserTrainee, PixelLabels, as_samples
 from occlureid.parsing.weights import TrainedParser, save_parser
 from occlureid.training import train_method
+from occlureid.training.networks import fill_backbone, spread, write_scores
 
 __all__ = ["ParserResult", "train_parser"]
 
@@ -81,7 +80,9 @@ def train_parser(
     settings, out = ParserRunSettings.build(*layers), Path(out)
     trainee = _trainee(settings)
     if not (resume and (out / "checkpoint.pt").exists()):
-        _initialise(trainee, settings.initial_weights)
+        fill_backbone(
+            settings.initial_weights, lambda file: load_parser_backbone(trainee.network, trainee.config.size, file)
+        )
     result = train_method(
         trainee, as_samples(data.train), settings.train, out, cues=PixelLabels(data.train, settings.parser.labels),
         obstacles=obstacles, resume=resume, overwrite=overwrite, progress=progress,
@@ -89,7 +90,7 @@ def train_parser(
     )  # fmt: skip
     device = next(trainee.parameters()).device
     parser = TrainedParser(trainee.network.eval(), settings.parser, trainee.preprocess)
-    held_out = _spread(data.validation, settings.validation_images)
+    held_out = spread(data.validation, settings.validation_images)
     scores = score_parser(
         ParserProvider(parser, device=device, batch_size=settings.train.batch_size), held_out, progress=bar
     )
@@ -97,9 +98,7 @@ def train_parser(
     record = {"data": {"name": data.name, "images": len(data.train)}, **settings.to_dict()}
     whole = TrainedParser(parser.network, settings.parser, parser.preprocess, scores.to_json(), record)
     weights = save_parser(whole, out / "parser.safetensors")
-    partial = out / "scores.json.partial"
-    partial.write_text(json.dumps(scores.to_json(), indent=1) + "\n", encoding="utf-8")
-    partial.replace(out / "scores.json")
+    write_scores(out, scores.to_json())
     return ParserResult(out, weights, scores, result.steps, result.skipped)
 
 
@@ -107,20 +106,3 @@ def _trainee(settings: ParserRunSettings) -> ParserTrainee:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.train.seed)
         return ParserTrainee(settings.parser)
-
-
-def _initialise(trainee: ParserTrainee, weights: str) -> None:
-    if weights == "none":
-        return
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise MissingWeightsError(
-            f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}"
-        )
-    load_parser_backbone(trainee.network, trainee.config.size, None if weights == "imagenet" else weights)
-
-
-def _spread(samples: Sequence[ParsingSample], count: int) -> Sequence[ParsingSample]:
-    """``count`` of the samples at even distances; all of them for 0."""
-    if count == 0 or count >= len(samples):
-        return samples
-    return [samples[index * len(samples) // count] for index in range(count)]
