@@ -1,5 +1,6 @@
 """Backbones by name, heads, losses, and torchvision beside a torch that its operators do not fit."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from occlureid.errors import MissingWeightsError, SettingsError, ShapeError
 from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.models.heads import BatchNormNeck, ReducedClassifier, stripe_pool
+from occlureid.models.ibn import InstanceBatchNorm
 from occlureid.models.losses import batch_hard_triplet
 from occlureid.models.torchvision_operators import declare_missing
 
@@ -72,6 +74,7 @@ def test_backbones_that_cannot_be_had_say_why() -> None:
 
 
 def test_imagenet_weights_come_by_timms_mechanism(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare_missing()
     import timm
 
     torch.manual_seed(1)
@@ -86,6 +89,61 @@ def test_imagenet_weights_come_by_timms_mechanism(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(MissingWeightsError, match="initial_weights: none"):
         load_imagenet_weights(backbone, tmp_path / "nowhere.safetensors")
+
+
+def test_ibn_normalises_half_of_the_channels_image_by_image() -> None:
+    torch.manual_seed(0)
+    net = InstanceBatchNorm(6).train()
+    features = torch.rand(3, 6, 8, 4)
+    scaled = features * torch.tensor([0.4, 1, 1]).view(3, 1, 1, 1) + torch.tensor([0.2, 0, 0]).view(3, 1, 1, 1)
+    one, other = net(features), net(scaled)
+    assert torch.allclose(one[:, :3], other[:, :3], atol=1e-3)
+    assert not torch.allclose(one[:, 3:], other[:, 3:], atol=1e-1)
+    assert torch.allclose(one[:, 3:].mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
+    backbone = Backbone("resnet10t_ibn_a", (64, 32), 1, 3).train()
+    plain = Backbone("resnet10t", (64, 32), 1, 3)
+    assert (backbone.map_size, backbone.level_channels) == (plain.map_size, plain.level_channels)
+    assert sum(p.numel() for p in backbone.parameters()) == sum(p.numel() for p in plain.parameters())
+    changed = {name for name, m in backbone.named_modules() if isinstance(m, InstanceBatchNorm)}
+    assert changed == {f"net.layer{i}.0.bn1" for i in (1, 2, 3)}
+
+
+def test_ibn_is_for_residual_networks() -> None:
+    with pytest.raises(SettingsError, match=r"'convnext_atto_ibn_a'.*take a ResNet"):
+        Backbone("convnext_atto_ibn_a", (64, 32))
+    with pytest.raises(SettingsError, match="has no model 'resnet5O'"):
+        Backbone("resnet5O_ibn_a", (64, 32))
+
+
+def test_published_ibn_weights_come_from_a_file(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    source, target = Backbone("resnet18_ibn_a", (64, 32)), Backbone("resnet18_ibn_a", (64, 32))
+    state = {name: tensor.contiguous() for name, tensor in source.net.state_dict().items()}
+    assert {"conv1.weight", "layer1.0.bn1.IN.weight", "layer3.1.bn1.BN.running_mean", "layer4.0.bn1.weight"} <= set(
+        state
+    )
+    published = state | {"fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
+    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in published.items()}}, tmp_path / "ibn.pth")
+    load_imagenet_weights(target, tmp_path / "ibn.pth")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in target.net.state_dict().items())
+    with pytest.raises(MissingWeightsError, match="give a file"):
+        load_imagenet_weights(target)
+    save_file(
+        {name: tensor for name, tensor in state.items() if name != "layer1.0.bn1.IN.weight"},
+        tmp_path / "no.safetensors",
+    )
+    with pytest.raises(MissingWeightsError, match=r"no\.safetensors: not weights of.*layer1\.0\.bn1\.IN\.weight"):
+        load_imagenet_weights(target, tmp_path / "no.safetensors")
+    (tmp_path / "harm.pth").write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(MissingWeightsError, match="not weights of"):
+        load_imagenet_weights(target, tmp_path / "harm.pth")
+
+
+class Harm:
+    """Would fail the test if unpickling executed it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return pytest.fail, ("executed",)
 
 
 def test_stripes_are_means_from_top_to_bottom() -> None:

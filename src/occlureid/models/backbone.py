@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from occlureid.errors import MissingWeightsError, SettingsError
+from occlureid.models.ibn import SUFFIX, use_instance_batch_norm
 from occlureid.models.torchvision_operators import declare_missing
 
 __all__ = ["Backbone", "load_imagenet_weights"]
@@ -19,7 +20,8 @@ class Backbone(nn.Module):
     """The last feature map of a timm model: (B, 3, H, W), normalised, to (B, C, h, w).
 
     Args:
-        name: a timm model name ("resnet50", "resnet18", "convnext_tiny", "hrnet_w32", ...).
+        name: a timm model name ("resnet50", "resnet18", "convnext_tiny", "hrnet_w32", ...); one of a ResNet may end in
+            "_ibn_a": its first three stages get the norms of IBN-Net (``models/ibn.py``).
         size: (height, width) of the images; transformers need it to lay out their position embedding.
         last_stride: 1 keeps the resolution in the last stage (384 x 128 gives 24 x 8 with a ResNet, as PCB and PGFA do,
             without dilation); 2 leaves the model as timm has it.
@@ -117,6 +119,7 @@ def _create(
     declare_missing()
     import timm
 
+    name, instance_norm = name.removesuffix(SUFFIX), name.endswith(SUFFIX)
     if not timm.is_model(name.partition(".")[0]):
         near = difflib.get_close_matches(name, timm.list_models(), n=5)
         raise SettingsError(f"timm {timm.__version__} has no model {name!r}; near: {', '.join(near) or 'none'}")
@@ -129,14 +132,17 @@ def _create(
         arguments["pretrained_cfg_overlay"] = overlay
     try:
         try:
-            return timm.create_model(name, img_size=size, **arguments)
+            net = timm.create_model(name, img_size=size, **arguments)
         except TypeError:  # convolutional models take images of any size and know no img_size
-            return timm.create_model(name, **arguments)
+            net = timm.create_model(name, **arguments)
     except (TypeError, AttributeError, RuntimeError, AssertionError, IndexError) as error:
         if pretrained:
             raise
         maps = "feature map" if levels == 1 else f"{levels} feature maps"
         raise SettingsError(f"backbone {name!r} gives no {maps} for images of {size}: {error}") from error
+    if instance_norm:
+        use_instance_batch_norm(net, name)
+    return net
 
 
 def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) -> None:
@@ -149,6 +155,9 @@ def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) ->
     Raises:
         MissingWeightsError: the weights are not in timm's cache and cannot be fetched, or the model has none.
     """
+    if backbone.name.endswith(SUFFIX):
+        _load_file(backbone, file)
+        return
     overlay = {"file": str(file), "hf_hub_id": None, "url": ""} if file else None
     try:
         source = _create(backbone.name, backbone.size, backbone.levels, pretrained=True, overlay=overlay)
@@ -158,3 +167,25 @@ def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) ->
             "network or a file, or start from random weights with initial_weights: none"
         ) from error
     backbone.net.load_state_dict(source.state_dict(), strict=True)
+
+
+def _load_file(backbone: Backbone, file: Path | str | None) -> None:
+    """Weights of an IBN network, which timm does not know: from a file in the layout of a ResNet."""
+    if file is None:
+        raise MissingWeightsError(
+            f"timm has no weights for {backbone.name!r}; give a file (those that are published with IBN-Net fit), or start from "
+            "random weights with initial_weights: none"
+        )
+    from timm.models import load_state_dict
+
+    try:
+        stored = load_state_dict(str(file), use_ema=False, weights_only=True)
+        wanted = backbone.net.state_dict()
+        missing = [name for name in wanted if name not in stored]
+        if missing:
+            raise KeyError(f"has no {missing[0]}")
+        backbone.net.load_state_dict({name: stored[name] for name in wanted})
+    except Exception as error:  # a damaged file raises many unrelated kinds
+        raise MissingWeightsError(
+            f"{file}: not weights of {backbone.name!r} ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
