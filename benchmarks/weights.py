@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -31,6 +32,7 @@ from occlureid.data import ReidDataset, join_training, open_dataset
 from occlureid.data.lip import ParsingDataset, read_parsing_world
 from occlureid.described import describe_dataset, score, versions
 from occlureid.landmarks import LandmarkRunSettings, read_landmark_worlds, small_landmarks, train_landmarks
+from occlureid.methods import sorn
 from occlureid.models.backbone import Backbone
 from occlureid.parsing import ParserRunSettings, small_parser, train_parser
 from occlureid.runs import train, training_obstacles
@@ -190,7 +192,7 @@ def joined(worlds: Path, names: Iterable[str]) -> ReidDataset:
 def render(out: Path) -> None:
     """All worlds."""
     for name, settings in WORLDS.items():
-        write_world(out / "worlds" / name, WorldSettings.build(settings), progress=bar(name))
+        write_world(WorldSettings.build(settings), out / "worlds" / name, progress=bar(name))
 
 
 def encode(out: Path) -> Path:
@@ -256,18 +258,30 @@ def find_landmarks(out: Path) -> dict[str, Any]:
 
 
 def scored(out: Path, weights: Path) -> dict[str, dict[str, float]]:
-    """Rank-1 and mAP on each of the worlds to choose by, by the method's rule and by its global vector alone."""
+    """Rank-1 and mAP on each of the worlds to choose by, by the method's rule and by three others.
+
+    ``global``: by the global vector alone; ``all_visible``: every part taken as visible; ``true_visibility``: for SORN, with the
+    share of each stripe that the rendered truth says is the person. Next to it, the correlation of the visibilities that the
+    method finds with these, over all stripes of all queries.
+    """
     method, found = methods.restore(weights), {}
     for name in CHOSEN_BY:
-        described = describe_dataset(method, open_dataset(out / "worlds" / name))
-        whole, alone = score(described), score(described, {"part_factor": 0.0, "spatial_weight": 0.0})
-        found[name] = {
-            "rank_1": whole.rank(1),
-            "mAP": whole.average_precision,
-            "global_rank_1": alone.rank(1),
-            "global_mAP": alone.average_precision,
+        data = open_dataset(out / "worlds" / name)
+        described = describe_dataset(method, data)
+        scores = {
+            "": score(described),
+            "global_": score(described, {"part_factor": 0.0, "spatial_weight": 0.0}),
+            "all_visible_": score(described, {"visibility": "ignore"}),
         }
-        print(name, {key: f"{value:.1%}" for key, value in found[name].items()})
+        figures = found[name] = {}
+        if isinstance(method, sorn.SORN):
+            true = describe_dataset(methods.restore(weights, changes={"visibility": "parser"}), data)
+            scores["true_visibility_"] = score(true)
+            seen = [each.query.visibility.flatten() for each in (described, true)]
+            figures["visibility_correlation"] = float(torch.corrcoef(torch.stack(seen))[0, 1])
+        for prefix, each in scores.items():
+            figures |= {f"{prefix}rank_1": each.rank(1), f"{prefix}mAP": each.average_precision}
+        print(name, {key: f"{value:.1%}" for key, value in figures.items()}, flush=True)
     return found
 
 
