@@ -30,7 +30,7 @@ format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(READY)  ## mypy, strict on src
+types: $(READY)  ## mypy, strict on src and benchmarks
 	$(BIN)/mypy
 
 unit: $(READY)  ## the tests, without those marked slow or gpu

@@ -198,10 +198,10 @@ def prepare(world: WorldSettings, methods: Sequence[str]) -> dict[str, Any]:
     if set(methods) & set(PARSED):
         scores = parser_scores(root, Path("parser"))
         provider = ParserProvider(Path("parser/parser.safetensors"))
-        build_parsing(root, provider, "parsed", probabilities=True, progress=bar("parse"))
+        build_parsing(root, provider, Path("parsed"), probabilities=True, progress=bar("parse"))
     if set(methods) & set(SPOILED):
         spoiled = Degraded(ExactCues(root, {"keypoints"}), Degradation.build(NOISE), root)
-        build_pose(root, spoiled, "openpose", progress=bar("spoil"))
+        build_pose(root, spoiled, Path("openpose"), progress=bar("spoil"))
     return scores
 
 

@@ -72,7 +72,7 @@ def one_after_another(given: list[PersonImages], settings: CoparseSettings) -> N
                 loss = loss + settings.weight_local * F.l1_loss(later, earlier)
             loss = loss + settings.weight_background * F.l1_loss(scores[1:], scores[:-1])
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
 
 

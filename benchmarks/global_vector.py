@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from ablations import ALL
@@ -34,7 +35,7 @@ CLEAN = 0.95
 def rank_1(
     query: tuple[Descriptor, list[Sample]],
     gallery: tuple[Descriptor, list[Sample]],
-    method: methods.Method,
+    method: methods.Method[Any],
     others: bool,
 ) -> float:
     """The share of queries whose nearest image is of the same person.

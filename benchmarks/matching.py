@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from occlureid.matching import MatchRule, distance_matrix
+from occlureid.matching import MatchRule, Precision, distance_matrix
 from occlureid.types import Descriptor
 
 DIMENSION, PARTS, CHANNELS = 256, 6, 256
@@ -98,6 +98,7 @@ def main() -> None:
         f"{arguments.query} x {arguments.gallery}, width {figures['width']}, {figures['processor']}, {arguments.threads} threads"
     )
     print(f"{'':24}{'seconds':>10}{'x product':>11}{'MiB beside output':>20}")
+    precision: Precision
     for precision in ("float32", "bfloat16"):
         figures[precision] = compare(query, gallery, precision, arguments)
     if arguments.json:
@@ -110,7 +111,9 @@ def processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def compare(query: Descriptor, gallery: Descriptor, precision: str, arguments: argparse.Namespace) -> dict[str, object]:
+def compare(
+    query: Descriptor, gallery: Descriptor, precision: Precision, arguments: argparse.Namespace
+) -> dict[str, object]:
     dtype = getattr(torch, precision)
     a = torch.cat([query.global_, query.parts.flatten(1)], 1).to(dtype)
     b = torch.cat([gallery.global_, gallery.parts.flatten(1)], 1).to(dtype)

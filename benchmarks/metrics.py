@@ -114,7 +114,8 @@ def main() -> None:
 
 def ties(distances: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """(Q,) rows in which two distances are the same."""
-    return (np.diff(np.sort(distances, axis=1), axis=1) == 0).any(1)
+    tied: npt.NDArray[np.bool_] = (np.diff(np.sort(distances, axis=1), axis=1) == 0).any(1)
+    return tied
 
 
 if __name__ == "__main__":

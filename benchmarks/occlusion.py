@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,14 @@ def describe(method: methods.Method[Any], dataset: Any, label: str) -> Described
     """With a progress bar."""
     with tqdm(total=len(dataset.query) + len(dataset.gallery), desc=f"describe {label}", leave=False) as bar:
         before = {"query": 0, "gallery": len(dataset.query)}
-        return describe_dataset(
-            method,
-            dataset,
-            bar=lambda split: lambda done, of: bar.update(before[split] + done - bar.n) and None,
-            workers=1,
-        )
+
+        def shown(split: str) -> Callable[[int, int], None]:
+            def update(done: int, of: int) -> None:
+                bar.update(before[split] + done - bar.n)
+
+            return update
+
+        return describe_dataset(method, dataset, bar=shown, workers=1)
 
 
 def figures(report: Report) -> dict[str, Any]:
@@ -125,7 +128,11 @@ def main() -> None:
         size=(256, 128),
     )
     bar = tqdm(total=sum(map(world.count, ("train", "query", "gallery"))), desc="render", file=sys.stderr, leave=False)
-    root = write_world(world, options.out / "world", progress=lambda done, of: bar.update(done - bar.n) and None)
+
+    def rendered(done: int, of: int) -> None:
+        bar.update(done - bar.n)
+
+    root = write_world(world, options.out / "world", progress=rendered)
     bar.close()
     dataset = open_dataset(root)
 

@@ -195,7 +195,11 @@ def merging(repeats: int) -> float:
         source = MemorySource(made_items(50, 50 * index), made_up(50, index), RULE)
         pieces += Searcher(source).search(made_up(1, 4), k=K)
     many: list[SearchResult] = [pieces[index % len(pieces)] for index in range(1024)]
-    low, high = (statistics.median(seconds(lambda n=n: merge_results(many[:n], K), repeats)) for n in (16, 1024))
+
+    def merge(shards: int) -> Callable[[], object]:
+        return lambda: merge_results(many[:shards], K)
+
+    low, high = (statistics.median(seconds(merge(shards), repeats)) for shards in (16, 1024))
     return 1e6 * (high - low) / (1024 - 16)
 
 
@@ -215,7 +219,7 @@ def asking(repeats: int) -> float:
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, object_store_memory=2**27
     )
-    actors = [ray.remote(Echo).options(num_cpus=0.1).remote() for _ in range(4)]
+    actors: list[Any] = [ray.remote(Echo).options(num_cpus=0.1).remote() for _ in range(4)]
     query = made_up(1, 5)
 
     def ask() -> object:
@@ -239,7 +243,7 @@ def plan(items: int, nodes: int, measured: dict[str, Any], assumed: dict[str, An
         kept, reading = "scan", max(0.0, measured["ms to read candidates"])
     else:
         kept, reading = "too little", 0.0
-    row = {"items": items, "nodes": nodes, "kept": kept}
+    row: dict[str, Any] = {"items": items, "nodes": nodes, "kept": kept}
     row["disk_gb"] = items * measured["bytes an item on disk"] / 1e9
     size = "bytes an item held" if kept == "all" else "bytes an item held, candidates on disk"
     row["gib_a_node"] = items * measured[size] / nodes / 2**30

@@ -17,11 +17,12 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
@@ -140,18 +141,20 @@ def measure(source: FileSource, arguments: argparse.Namespace) -> dict[str, obje
     seconds: dict[str, list[float]] = {}
     computed: dict[str, list[float]] = {}
     rescored = []
-    for turn in range(arguments.rounds + 1):
-        query = queries[turn : turn + 1]
+
+    def competitors(query: Descriptor) -> dict[str, Callable[[], list[Any]]]:
         vector = prepare_probe(RULE, query).vectors
-        work = {
-            "bare product by a vector": lambda v=vector: [torch.mv(some, v[0]) for some in rows],
-            "bare product by a column": lambda v=vector: [some @ v.T for some in rows],
-            "bare product by a row": lambda v=vector: [v @ some.T for some in rows],
-            "search": lambda q=query: searcher.search(q, k=10),
-            "search, 1 of 20 cameras": lambda q=query: searcher.search(q, k=10, filter=one),
-            "search, 19 of 20 cameras": lambda q=query: searcher.search(q, k=10, filter=two),
+        return {
+            "bare product by a vector": lambda: [torch.mv(some, vector[0]) for some in rows],
+            "bare product by a column": lambda: [some @ vector.T for some in rows],
+            "bare product by a row": lambda: [vector @ some.T for some in rows],
+            "search": lambda: searcher.search(query, k=10),
+            "search, 1 of 20 cameras": lambda: searcher.search(query, k=10, filter=one),
+            "search, 19 of 20 cameras": lambda: searcher.search(query, k=10, filter=two),
         }
-        for name, run in work.items():
+
+    for turn in range(arguments.rounds + 1):
+        for name, run in competitors(queries[turn : turn + 1]).items():
             start, used = time.perf_counter(), time.process_time()
             result = run()
             if turn > 0:  # the first round warms up

@@ -30,7 +30,7 @@ import torch
 from safetensors import safe_open
 
 from occlureid.described import Described, score
-from occlureid.matching import MEMORY, MatchRule, distance_matrix, prune
+from occlureid.matching import MEMORY, MatchRule, Precision, distance_matrix, prune
 from occlureid.types import Descriptor
 
 RULE = MatchRule(part_factor=0, spatial_weight=0.5)
@@ -43,6 +43,13 @@ def describe(images: int, places: int, size: int, seed: int) -> Descriptor:
     local = torch.randn(images, places, size, generator=random), torch.rand(images, places, generator=random) + 0.01
     nothing = torch.zeros(images, 0, 1), torch.zeros(images, 0)
     return Descriptor(torch.randn(images, 256, generator=random), *nothing, *local)
+
+
+def local_vectors(images: Descriptor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, T, S) local vectors and (N, T) their saliency, of images that have them."""
+    if images.spatial is None or images.saliency is None:
+        raise ValueError("these images have no local vectors")
+    return images.spatial, images.saliency
 
 
 def speed(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -62,21 +69,23 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         "processor": processor(),
     }
     for size in arguments.size:
+        precision: Precision
         for precision in ("float32", "bfloat16"):
             figures[f"{size} {precision}"] = compare(arguments, size, precision)
     return figures
 
 
-def compare(arguments: argparse.Namespace, size: int, precision: str) -> dict[str, Any]:
+def compare(arguments: argparse.Namespace, size: int, precision: Precision) -> dict[str, Any]:
     query = describe(arguments.query, arguments.query_places, size, 0)
     gallery = describe(arguments.gallery, arguments.places, size, 1)
     dtype = getattr(torch, precision)
     unit = torch.nn.functional.normalize
-    ready, others = unit(query.spatial, dim=2).to(dtype), unit(gallery.spatial, dim=2).to(dtype)
+    (local, saliency), (gallery_local, _) = local_vectors(query), local_vectors(gallery)
+    ready, others = unit(local, dim=2).to(dtype), unit(gallery_local, dim=2).to(dtype)
     rows, columns = ready.flatten(0, 1), others.flatten(0, 1)
     piece = max(1, PIECE // len(columns))
     product = torch.empty(min(piece, len(rows)), len(columns), dtype=dtype)
-    shares = query.saliency / query.saliency.sum(1, keepdim=True)
+    shares = saliency / saliency.sum(1, keepdim=True)
     out, looped = torch.empty(len(query), len(gallery)), torch.empty(len(query), len(gallery))
     memory = arguments.memory * 2**20
     few = min(len(query), arguments.loop_queries)
@@ -197,7 +206,7 @@ def both_sides(item: Described, change: Callable[[Descriptor], Descriptor]) -> D
 
 def shortened(item: Described, components: torch.Tensor) -> Described:
     def project(side: Descriptor) -> Descriptor:
-        return replace(side, spatial=side.spatial.float() @ components)
+        return replace(side, spatial=local_vectors(side)[0].float() @ components)
 
     return both_sides(item, project)
 

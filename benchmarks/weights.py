@@ -63,12 +63,12 @@ LARGE = {f"train{seed}": {"seed": seed, **TRAINING} for seed in range(1001, 1006
 """Worlds of many persons and few cameras: the encoder's."""
 
 SMALL = {
-    f"train{seed}": {"seed": seed, **TRAINING, "train_persons": 120, "test_persons": 1} for seed in range(3001, 3041)
+    f"train{seed}": {"seed": seed, **TRAINING, "train_persons": 120, "test_persons": 1} for seed in range(3001, 3081)
 }
-"""Worlds of few persons: together as many images as the large ones, of 320 cameras and streets in the place of 40."""
+"""Worlds of few persons, each with streets and cameras of its own: 76,800 images of 9,600 persons in 640 cameras."""
 
-FEW = tuple(SMALL)[:20]
-"""Those of them that the parser and the landmark network are trained on."""
+FIRST = tuple(SMALL)[:40]
+"""Those of them that the embedder's first stages are trained on."""
 
 CHOSEN_BY = {f"val{seed}": {"seed": seed, **CHOOSING} for seed in (2001, 2002)}
 
@@ -148,16 +148,26 @@ TRIED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 }
 """The embedders that are compared on the worlds to choose by, and the worlds whose images (some 11,000) they pass over once."""
 
-EMBEDDER = merge(
-    BASE,
-    SORN,
-    PHOTOGRAPHS,
-    {
-        "model": {"size": [256, 128], "parts": 6},
-        "train": {"epochs": 2, "lr": 0.0008, "warmup_epochs": 0.1, "average_decay": 0.998},
-    },
-)
-"""The embedder that is shipped."""
+SIX = merge(BASE, SORN, PHOTOGRAPHS, {"model": {"parts": 6}, "train": {"warmup_epochs": 0.1, "average_decay": 0.998}})
+
+STAGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "embedder-1": (merge(SIX, {"model": {"size": [256, 128]}, "train": {"epochs": 2, "lr": 0.0008}}), FIRST),
+    "embedder-2": (
+        merge(SIX, {"model": {"segmentation_average": "pixels"}, "train": {"epochs": 8, "lr": 0.001}}),
+        FIRST,
+    ),
+    "embedder": (
+        merge(
+            SIX,
+            {
+                "model": {"size": [256, 128], "segmentation_average": "pixels"},
+                "train": {"epochs": 2, "lr": 0.0008},
+            },
+        ),
+        tuple(SMALL),
+    ),
+}
+"""The embedder that is shipped: each stage goes on from the one before, the first from the encoder."""
 
 ONE_PASS: dict[str, Any] = {
     "epochs": 1,
@@ -165,12 +175,14 @@ ONE_PASS: dict[str, Any] = {
     "lr": 0.001,
     "warmup_epochs": 0.05,
     "precision": "bf16-mixed",
+    "checkpoint_every": 200,
+    "average_decay": 0.998,
     **PHOTOGRAPHS["train"],
 }
-"""How networks that give cues are trained."""
+"""How networks that give cues are trained, on all of the small worlds."""
 
 PARSER: dict[str, Any] = {
-    "parser": {"backbone": "resnet10t", "loss_average": "classes", "backbone_lr_factor": 0.5},
+    "parser": {"backbone": "resnet10t", "loss_average": "pixels", "backbone_lr_factor": 0.5},
     "train": ONE_PASS,
 }
 """The parser, over ``small_parser()``."""
@@ -198,17 +210,26 @@ def render(out: Path) -> None:
 def encode(out: Path) -> Path:
     """Trains the encoder, and writes it as timm would: ``encoder.safetensors``."""
     result = train(joined(out / "worlds", LARGE), out / "encoder", ENCODER, resume=True, progress=True)
-    file = out / "encoder.safetensors"
-    backbone = methods.restore(result.weights).backbone
+    return extract(result.weights, out / "encoder.safetensors")
+
+
+def extract(weights: Path, file: Path) -> Path:
+    """Writes the backbone of a method as timm would."""
+    backbone = methods.restore(weights).backbone
     if not isinstance(backbone, Backbone):
-        raise TypeError(f"{result.weights}: has no timm backbone")
+        raise TypeError(f"{weights}: has no timm backbone")
     save_file({name: tensor.contiguous() for name, tensor in backbone.net.state_dict().items()}, file)
     return file
 
 
-def started(out: Path) -> dict[str, Any]:
-    """The setting that lets a training start from the encoder."""
-    return {"initial_weights": str(out / "encoder.safetensors")}
+def started(file: Path) -> dict[str, Any]:
+    """The setting that lets a training start from a file."""
+    return {"initial_weights": str(file)}
+
+
+def first_stage(out: Path) -> dict[str, Any]:
+    """The setting that lets a network of cues start from the embedder's first stage."""
+    return started(extract(out / "embedder-1" / "weights.safetensors", out / "embedder-1.safetensors"))
 
 
 def choose(out: Path) -> dict[str, Any]:
@@ -216,28 +237,32 @@ def choose(out: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"versions": versions(), "worlds": CHOOSING, "tried": {}}
     for name, (recipe, worlds) in TRIED.items():
         folder, data = out / "tried" / name.replace(", ", "-").replace(" ", "-"), joined(out / "worlds", worlds)
-        file = train(data, folder, recipe, started(out), resume=True, progress=True).weights
+        file = train(data, folder, recipe, started(out / "encoder.safetensors"), resume=True, progress=True).weights
         record["tried"][name] = {"settings": recipe, "images": len(data.train), "scores": scored(out, file)}
     return record
 
 
 def embed(out: Path) -> dict[str, Any]:
-    """Trains the embedder that is shipped."""
-    data = joined(out / "worlds", SMALL)
-    file = train(data, out / "embedder", EMBEDDER, started(out), resume=True, progress=True).weights
-    return {"versions": versions(), "settings": EMBEDDER, "images": len(data.train), "scores": scored(out, file)}
+    """Trains the embedder that is shipped, stage by stage."""
+    record: dict[str, Any] = {"versions": versions(), "stages": {}}
+    start = out / "encoder.safetensors"
+    for name, (recipe, worlds) in STAGES.items():
+        data = joined(out / "worlds", worlds)
+        start = train(data, out / name, recipe, started(start), resume=True, progress=True).weights
+        record["stages"][name] = {"settings": recipe, "images": len(data.train), "scores": scored(out, start)}
+    return record
 
 
 def parse(out: Path) -> dict[str, Any]:
-    """Trains the parser, starting from the encoder."""
-    worlds = {name: read_parsing_world(out / "worlds" / name) for name in (*FEW, *CHOSEN_BY)}
+    """Trains the parser."""
+    worlds = {name: read_parsing_world(out / "worlds" / name) for name in (*SMALL, *CHOSEN_BY)}
     data = ParsingDataset(
         "synthetic",
         out / "worlds",
-        tuple(sample for name in FEW for sample in worlds[name].train),
+        tuple(sample for name in SMALL for sample in worlds[name].train),
         tuple(sample for name in CHOSEN_BY for sample in worlds[name].validation),
     )
-    settings = ParserRunSettings.build(small_parser(), PARSER, started(out))
+    settings = ParserRunSettings.build(small_parser(), PARSER, first_stage(out))
     result = train_parser(
         data, out / "parser", settings.to_dict(), obstacles=training_obstacles(settings.train), resume=True, progress=True,
         bar=bar("judge"),
@@ -246,10 +271,10 @@ def parse(out: Path) -> dict[str, Any]:
 
 
 def find_landmarks(out: Path) -> dict[str, Any]:
-    """Trains the landmark network, starting from the encoder."""
+    """Trains the landmark network."""
     worlds = out / "worlds"
-    data = read_landmark_worlds([worlds / name for name in FEW], [worlds / name for name in CHOSEN_BY])
-    settings = LandmarkRunSettings.build(small_landmarks(), LANDMARKS, started(out))
+    data = read_landmark_worlds([worlds / name for name in SMALL], [worlds / name for name in CHOSEN_BY])
+    settings = LandmarkRunSettings.build(small_landmarks(), LANDMARKS, first_stage(out))
     result = train_landmarks(
         data, out / "landmarks", settings.to_dict(), obstacles=training_obstacles(settings.train), resume=True, progress=True,
         bar=bar("judge"),
@@ -264,7 +289,8 @@ def scored(out: Path, weights: Path) -> dict[str, dict[str, float]]:
     share of each stripe that the rendered truth says is the person. Next to it, the correlation of the visibilities that the
     method finds with these, over all stripes of all queries.
     """
-    method, found = methods.restore(weights), {}
+    method = methods.restore(weights)
+    found: dict[str, dict[str, float]] = {}
     for name in CHOSEN_BY:
         data = open_dataset(out / "worlds" / name)
         described = describe_dataset(method, data)

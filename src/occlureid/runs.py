@@ -16,6 +16,7 @@ row of a table that it is the whole method, with which the others are compared (
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -33,6 +34,7 @@ from occlureid.data.dataset import ReidDataset
 from occlureid.errors import DataError, MissingWeightsError, SettingsError
 from occlureid.matching import MatchRule
 from occlureid.models.backbone import Backbone, load_imagenet_weights
+from occlureid.models.heads import person_classifiers
 from occlureid.synthetic.sprites import Sprite, obstacle_sprites
 from occlureid.training import TrainResult, TrainSettings, train_method, training_labels
 from occlureid.zoo.catalogue import model_names, read_record, weights_path
@@ -64,8 +66,9 @@ class RunSettings(Settings):
     method: str = "pgfa"
     """a method of this package, or the dotted name of a module of one's own"""
     initial_weights: str = "imagenet"
-    """imagenet (fetched, or from timm's cache), none (random), a weight file in timm's layout for the backbone, or the name of an
-    embedder that comes with the package, whose backbone is taken"""
+    """imagenet (fetched, or from timm's cache), none (random), a weight file in timm's layout for the backbone, the weights of
+    another training (weights.safetensors: of the same method all that fits, of another its backbone), or the name of an embedder
+    that comes with the package, whose backbone is taken"""
     model: dict[str, Any] = Field(default_factory=dict)
     """settings of the method; see "occlureid methods NAME" """
     cues: CueSettings = CueSettings()
@@ -253,8 +256,8 @@ def train(
             f"{dataset.root}: the layout {dataset.name!r} has no training images; train on another set, or join one "
             "(with_training; on the command line --also PATH)"
         )
-    classes = len(training_labels(dataset, settings.train))
-    method = methods.create(settings.method, classes, settings.model, seed=settings.train.seed)
+    labels = training_labels(dataset, settings.train)
+    method = methods.create(settings.method, len(labels), settings.model, seed=settings.train.seed)
     cue_settings = method.cue_settings(settings.cues)
     settings = settings.with_changes(model=method.config.to_dict(), cues=cue_settings.to_dict())
     method.provenance = settings.to_dict()
@@ -273,7 +276,7 @@ def train(
         method.provenance["cropped"] = counts
         record["crop"] = settings.crop.to_dict()
     if not (resume and (Path(out) / "checkpoint.pt").exists()):
-        initialise(method, settings.initial_weights)
+        initialise(method, settings.initial_weights, labels)
     return train_method(
         method, dataset, settings.train, Path(out), cues=cues, obstacles=training_obstacles(settings.train), resume=resume,
         overwrite=overwrite, progress=progress,
@@ -288,37 +291,70 @@ def training_obstacles(settings: TrainSettings) -> list[Sprite]:
     return obstacle_sprites(settings.paste_sprites, settings.seed, _SPRITE_SIZE)
 
 
-def initialise(method: methods.Method[Any], weights: str) -> None:
-    """Gives a method's backbone its first weights.
+def initialise(method: methods.Method[Any], weights: str, labels: Mapping[str, int] | None = None) -> None:
+    """Gives a method its first weights.
 
     Args:
         method: changed in place.
         weights: as ``RunSettings.initial_weights``.
+        labels: the label of each person that the method will be trained on; classifiers of persons come from another training
+            only if its ``labels.json`` says the same.
 
     Raises:
         MissingWeightsError: they cannot be fetched or read, or are of another backbone.
+        DataError: weights of another training are damaged.
     """
     if weights == "none":
         return
     backbone = method.backbone
     if not isinstance(backbone, Backbone):
         raise MissingWeightsError(f"method {method.name()!r} has no timm backbone to fill; set initial_weights: none")
-    if weights == "imagenet" or Path(weights).is_file():
-        load_imagenet_weights(backbone, None if weights == "imagenet" else weights)
+    if weights == "imagenet":
+        load_imagenet_weights(backbone)
+    elif Path(weights).is_file():
+        if methods.is_saved(weights):
+            _continue(method, backbone, Path(weights), labels)
+        else:
+            load_imagenet_weights(backbone, weights)
     elif weights in model_names():
-        source = methods.restore(weights_path(weights)).backbone if read_record(weights).task == "embedder" else None
-        if not isinstance(source, Backbone) or source.name != backbone.name:
-            has = f"a {source.name}" if isinstance(source, Backbone) else "no embedder"
-            raise MissingWeightsError(
-                f"the model {weights!r} has {has}, the method is to have a {backbone.name}: set model.backbone, or other "
-                "initial_weights"
-            )
-        backbone.net.load_state_dict(source.net.state_dict(), strict=True)
+        source = methods.restore(weights_path(weights)) if read_record(weights).task == "embedder" else None
+        _take_backbone(backbone, source, f"the model {weights!r}")
     else:
         raise MissingWeightsError(
             f"initial_weights must be imagenet, none, a weight file or an embedder of the package ({_embedders()}), and there is "
             f"no file {weights!r}"
         )
+
+
+def _take_backbone(backbone: Backbone, source: methods.Method[Any] | None, label: str) -> None:
+    """Fills a backbone from that of another method."""
+    own = source.backbone if source is not None else None
+    if not isinstance(own, Backbone) or own.name != backbone.name:
+        has = f"a {own.name}" if isinstance(own, Backbone) else "no embedder"
+        raise MissingWeightsError(
+            f"{label} has {has}, the method is to have a {backbone.name}: set model.backbone, or other initial_weights"
+        )
+    backbone.net.load_state_dict(own.net.state_dict(), strict=True)
+
+
+def _continue(method: methods.Method[Any], backbone: Backbone, file: Path, labels: Mapping[str, int] | None) -> None:
+    """Goes on from another training: its backbone, and of the same method every tensor of the same name and shape."""
+    source = methods.restore(file, type(method) if "." in method.name() else None)
+    _take_backbone(backbone, source, str(file))
+    if source.name() != method.name():
+        return
+    own, state, persons = method.state_dict(), source.state_dict(), file.with_name("labels.json")
+    try:
+        same = persons.is_file() and json.loads(persons.read_text(encoding="utf-8")) == labels
+    except (OSError, ValueError) as error:
+        raise DataError(f"{persons}: cannot be read: {error}") from error
+    others = frozenset() if same else person_classifiers(state)
+    fit = {
+        name: tensor
+        for name, tensor in state.items()
+        if name not in others and name in own and own[name].shape == tensor.shape
+    }
+    method.load_state_dict(fit, strict=False)
 
 
 def _embedders() -> str:

@@ -32,7 +32,19 @@ from occlureid.matching import MatchRule
 from occlureid.models.heads import person_classifiers
 from occlureid.types import CueName, Cues, Descriptor, Region
 
-__all__ = ["Maps", "Method", "Needs", "Paper", "Preprocess", "available", "create", "load", "restore", "save"]
+__all__ = [
+    "Maps",
+    "Method",
+    "Needs",
+    "Paper",
+    "Preprocess",
+    "available",
+    "create",
+    "is_saved",
+    "load",
+    "restore",
+    "save",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +341,15 @@ def save(method: Method[Any], path: Path | str) -> None:
     partial = path.with_name(path.name + ".partial")
     save_file({k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}, partial, metadata=metadata)
     partial.replace(path)
+
+
+def is_saved(path: Path | str) -> bool:
+    """Whether a file is one that ``save`` wrote, by what its header says."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("occlureid") == "method"
+    except (OSError, SafetensorError):
+        return False
 
 
 def restore(
