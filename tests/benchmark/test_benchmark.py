@@ -3,12 +3,17 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from occlureid.benchmark import METHODS, Benchmark, BenchmarkSettings, open_benchmark, put_into_docs
 from occlureid.benchmark.fixed import KNOWN, digest
-from occlureid.benchmark.measure import WHOLE, measure, variants
+from occlureid.benchmark.groups import query_groups
+from occlureid.benchmark.measure import FIGURES, WHOLE, measure, variants
+from occlureid.benchmark.result import update_rates
+from occlureid.benchmark.summary import Entry, Resampling, differences
 from occlureid.cli import main
 from occlureid.described import describe_dataset, score
 from occlureid.errors import SettingsError, UsageError
@@ -16,6 +21,7 @@ from occlureid.gallery.lock import only_writer
 from occlureid.matching import MatchRule
 from occlureid.methods import restore
 from occlureid.runs import RunSettings, read_recipe
+from occlureid.types import Sample
 from tests.benchmark.conftest import command, settings
 
 
@@ -153,6 +159,61 @@ def test_a_second_call_makes_nothing_again_and_a_lost_piece_is_made(
     assert record_of(out) == record
 
 
+def test_a_process_killed_before_its_first_checkpoint_is_no_obstacle(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    record = record_of(out)
+    for name in ("pieces/pgfa-0.json", "pgfa-0/checkpoint.pt", "pgfa-0/weights.safetensors"):
+        (out / name).unlink()
+    assert (out / "pgfa-0" / "log.jsonl").is_file()
+    assert main(command(out, "--only", "pgfa:0")) == 0
+    assert record_of(out) == record
+
+
+def test_rates_are_those_of_the_settings(
+    finished: Path, benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rates.json").write_text((finished / "rates.json").read_text())
+    monkeypatch.setattr("occlureid.benchmark.result.methods.restore", lambda path: path)
+    monkeypatch.setattr("occlureid.benchmark.result.measure_rates", lambda *_, batch, rounds, **__: [batch, rounds])
+    world, pieces = benchmark.world, benchmark.pieces
+    known = json.loads((finished / "rates.json").read_text())
+    assert update_rates(tmp_path, settings(), world, pieces, "cpu") == known
+    for changes, expected in (({"rate_batch": 3}, [3, 1]), ({"rate_rounds": 2}, [4, 2])):
+        (tmp_path / "rates.json").write_text(json.dumps(known))
+        assert update_rates(tmp_path, settings().with_changes(**changes), world, pieces, "cpu") == expected
+
+
+def test_a_difference_to_several_trainings_is_clear_only_if_all_of_them_agree() -> None:
+    def entry(name: str, *means: float) -> Entry:
+        columns = ({WHOLE: {figure: np.full(4, mean) for figure in FIGURES}} for mean in means)
+        return Entry(name, "method", tuple(range(len(means))), tuple(columns))
+
+    resampling = Resampling(["a", "a", "b", "b"], 20)
+    for others, clear in (((0.3, 0.5), True), ((0.3, 0.7), False)):
+        entries = {"baseline": entry("baseline", *others), "mine": entry("mine", 0.6)}
+        (row,) = differences(entries, {}, resampling)
+        found = row["difference"]["rank_1"]
+        assert found["mean"] == pytest.approx(0.6 - sum(others) / 2)
+        assert (found["clear"], len(found["seeds"])) == (clear, 2)
+
+
+def test_every_query_has_a_place_on_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"a.jpg": 0.12, "b.jpg": 0.3, "c.jpg": 1.0}
+    truth = {
+        name: SimpleNamespace(visible_fraction=v, obstacle="tree", others=(), box="whole", size=(4, 2))
+        for name, v in shown.items()
+    }
+    monkeypatch.setattr("occlureid.benchmark.groups.read_truth", lambda root: truth)
+    samples = [Sample(Path("/w") / name, "1", "1") for name in shown]
+    found = {name: rows.tolist() for name, rows in query_groups(Path("/w"), samples)["visible"].items()}
+    assert found == {
+        "0.1-0.2": [True, False, False],
+        "0.3-0.4": [False, True, False],
+        "0.9-1.0": [False, False, True],
+    }
+
+
 def test_what_another_process_makes_is_left_to_it(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,6 +263,8 @@ def test_world_only_and_wrong_options(
         (["--name", "mine"], "neither is given"),
         (["--threads", "0"], "at least 1"),
         (["--only", "pgfa"], "METHOD:SEED"),
+        (["--only", "pgfa:0", "--seeds", "1"], "either --methods, with --seeds"),
+        (["--distance", "cosine"], "none are given"),
     ):
         assert main(command(finished, *more)) == 2
         assert message in capsys.readouterr().err

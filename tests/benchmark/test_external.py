@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
-from occlureid.benchmark import Benchmark
+from occlureid.benchmark import Benchmark, open_benchmark
 from occlureid.benchmark.external import read_descriptors
+from occlureid.benchmark.pieces import Piece, Pieces
 from occlureid.cli import main
-from occlureid.errors import DataError
+from occlureid.errors import BusyError, DataError
 from occlureid.evaluation import evaluate
+from occlureid.gallery.lock import only_writer
 from occlureid.types import Descriptor
-from tests.benchmark.conftest import command
+from tests.benchmark.conftest import command, settings
 
 
 def content(benchmark: Benchmark, parts: int = 0) -> dict[str, Any]:
@@ -151,12 +155,95 @@ def test_rubbish_is_no_file_of_descriptors(benchmark: Benchmark, tmp_path: Path,
         read_descriptors(tmp_path / f"no-rubbish.{suffix}", benchmark.world.dataset)
 
 
+def hostile(path: Path, how: str) -> None:
+    """An .npz file that is wrong in its own way."""
+    if how == "one array":
+        with path.open("wb") as file:
+            np.save(file, np.ones((3, 2)))
+        return
+    if how == "no arrays inside":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("names", "query/0251_c1s1_300000_01.jpg")
+        return
+    if how == "a header that is not one":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("names.npy", b"\x93NUMPY\x01\x00\x14\x00{'descr': '''abc(    ")
+        return
+    np.savez_compressed(path, names=np.array(["name" * 10] * 100))
+    content = bytearray(path.read_bytes())
+    if how == "damaged stream":
+        start = content.find(b"names.npy") + 30
+        content[start : start + 20] = b"\xff" * 20
+    else:
+        content[6] |= 1
+        content[content.find(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("one array", "a single array"),
+        ("no arrays inside", "names is not an array"),
+        ("a header that is not one", "cannot be read as an .npz file"),
+        ("damaged stream", "cannot be read as an .npz file"),
+        ("encrypted", "encrypted"),
+    ],
+)
+def test_a_hostile_npz_file_is_refused_by_name(benchmark: Benchmark, tmp_path: Path, how: str, message: str) -> None:
+    path = tmp_path / "theirs.npz"
+    hostile(path, how)
+    with pytest.raises(DataError, match=message) as error:
+        read_descriptors(path, benchmark.world.dataset)
+    assert str(path) in str(error.value)
+
+
+def test_what_unpacks_to_far_more_than_it_is_stays_packed(
+    benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, **{**content(benchmark), "local": np.zeros((24, 50, 1000), np.float32)})
+    assert read_descriptors(path, benchmark.world.dataset).query.parts.shape[1:] == (50, 1000)
+    monkeypatch.setattr("occlureid.benchmark.external._HARMLESS", 1000)
+    with pytest.raises(DataError, match=r"bomb\.npz: would unpack to 4,8\d\d,\d\d\d bytes"):
+        read_descriptors(path, benchmark.world.dataset)
+
+
+def test_complex_numbers_of_a_safetensors_file_are_refused(benchmark: Benchmark, tmp_path: Path) -> None:
+    found = content(benchmark)
+    path = tmp_path / "a.safetensors"
+    tensor = torch.complex(*(torch.from_numpy(found["global"]),) * 2)
+    save_tensors({"global": tensor}, path, metadata={"names": json.dumps(found["names"].tolist())})
+    with pytest.raises(DataError, match="global must hold numbers, got complex64"):
+        read_descriptors(path, benchmark.world.dataset)
+
+
 @pytest.mark.parametrize("names", ["3", '["a", 1]', "{", None])
 def test_names_of_a_safetensors_file(benchmark: Benchmark, tmp_path: Path, names: str | None) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"global": np.ones((24, 2), np.float32)}, path, metadata=None if names is None else {"names": names})
     with pytest.raises(DataError, match="JSON list of texts"):
         read_descriptors(path, benchmark.world.dataset)
+
+
+def test_two_processes_do_not_write_the_same_piece_at_a_time(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    benchmark = open_benchmark(out, settings())
+    np.savez(tmp_path / "mine.npz", **content(benchmark))
+    written: list[str] = []
+
+    def write(self: Pieces, piece: Piece) -> None:
+        with pytest.raises(BusyError), only_writer(out, 0.0):
+            pass
+        written.append(piece.name)
+
+    monkeypatch.setattr(Pieces, "write", write)
+    benchmark.add_descriptors(tmp_path / "mine.npz")
+    benchmark.add_weights(finished / "baseline-1" / "weights.safetensors", "again")
+    assert written == ["other-mine", "other-again"]
 
 
 def test_descriptors_and_weights_stand_beside_the_methods(

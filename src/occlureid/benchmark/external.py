@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,12 @@ __all__ = ["read_descriptors"]
 
 _DIMENSIONS = {"global": 2, "local": 3, "visibility": 2, "spatial": 3, "saliency": 2}
 _SHOWN = 3
+
+_HARMLESS = 2**30
+"""Bytes that an .npz file may unpack to, whatever its own size; beyond these its share of ``_PACKED`` counts."""
+
+_PACKED = 100
+"""How many times its own size a larger .npz file may unpack to: descriptors pack far less well."""
 
 Array = npt.NDArray[np.float32]
 
@@ -102,16 +107,21 @@ def _rule(path: Path, text: str | None, distance: Literal["cosine", "euclidean"]
 
 def _read_npz(path: Path) -> _Content:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: a single array; expected an .npz file with {_expected()}")
-            names = file["names"] if "names" in file.files else None
-            arrays = {name: file[name] for name in _DIMENSIONS if name in file.files}
-            rule = file["rule"] if "rule" in file.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+            with file:
+                _check_unpacked(path, file)
+                names, rule = (_member(file, name) for name in ("names", "rule"))
+                found = {name: _member(file, name) for name in _DIMENSIONS}
+    except DataError:
+        raise
+    except Exception as error:  # unpacking and parsing raise whatever a damaged file drives them to
         raise DataError(
             f"{path}: cannot be read as an .npz file of plain arrays ({error}); names must be an array of texts, not of objects"
         ) from error
+    arrays = {name: array for name, array in found.items() if array is not None}
     if names is None:
         raise DataError(f"{path}: holds no names; expected {_expected()}")
     if names.ndim != 1 or names.dtype.kind not in "US":
@@ -123,12 +133,31 @@ def _read_npz(path: Path) -> _Content:
     return _Content(texts, arrays, None if rule is None else str(rule))
 
 
+def _check_unpacked(path: Path, file: np.lib.npyio.NpzFile) -> None:
+    """Before anything is unpacked: a small file must not fill the memory."""
+    size = sum(member.file_size for member in file.zip.infolist()) if file.zip is not None else 0
+    if size > max(_HARMLESS, _PACKED * path.stat().st_size):
+        raise DataError(
+            f"{path}: would unpack to {size:,} bytes, more than {_PACKED} times its own size; it is not read"
+        )
+
+
+def _member(file: np.lib.npyio.NpzFile, name: str) -> npt.NDArray[Any] | None:
+    """One array; None where there is none of this name. What is no .npy file comes out of a zip file as bytes."""
+    value = file[name] if name in file.files else None
+    if value is not None and not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} is not an array")
+    return value
+
+
 def _read_safetensors(path: Path) -> _Content:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             held = set(file.keys())
-            arrays = {name: file.get_tensor(name).to(torch.float32).numpy() for name in _DIMENSIONS if name in held}
+            tensors = {name: file.get_tensor(name) for name in _DIMENSIONS if name in held}
+            # a complex tensor stays one, and is refused; others become what NumPy knows
+            arrays = {name: (t if t.is_complex() else t.to(torch.float32)).numpy() for name, t in tensors.items()}
         names = json.loads(metadata["names"])
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: cannot be read as .npz (by its suffix) or safetensors ({error})") from error

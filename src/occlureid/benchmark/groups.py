@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.bool_]
 Groups = Mapping[str, Mapping[str, Rows]]
 """By axis ("visible", "obstacle", ...) and name of the group: (Q,) which queries belong to it; none is empty."""
 
-FINE: tuple[tuple[float, float], ...] = tuple((k / 10, (k + 1) / 10) for k in range(2, 10))
+FINE: tuple[tuple[float, float], ...] = tuple((k / 10, (k + 1) / 10) for k in range(10))
 """Bins of the visible fraction, the points of the curves: [low, high), the last one with its upper edge."""
 
 COARSE: tuple[tuple[float, float], ...] = ((0.2, 0.5), (0.5, 0.7), (0.7, 0.95))

@@ -80,7 +80,7 @@ def write_result(
 def update_rates(
     folder: Path, settings: BenchmarkSettings, world: FixedWorld, pieces: Pieces, device: str
 ) -> dict[str, Any] | None:
-    """Measures the rates of all methods that have a training, in turn, unless ``rates.json`` has the rates of just these.
+    """Measures the rates of all methods that have a training, in turn, unless ``rates.json`` has just these, so measured.
 
     To be called under the folder's lock.
 
@@ -97,7 +97,9 @@ def update_rates(
     entries = {name: entry for name, entry in _entries(pieces).items() if entry.kind == "method"}
     known = _known_rates(folder)
     if known is not None and known["methods"].keys() == entries.keys():
-        return known
+        batch = min(settings.rate_batch, len(world.dataset.gallery))
+        if (known.get("batch"), known.get("rounds")) == (batch, settings.rate_rounds):
+            return known
     if not entries:
         return None
     restored = {

@@ -92,7 +92,12 @@ class Benchmark:
             with only_writer(folder, 0.0):
                 if self.pieces.read(label) is None:
                     layers = self.settings.layers(name, seed, self.device)
-                    train(self.world.dataset, folder, name, *layers, resume=True, progress=self.bar is not None)
+                    # What a process left that was killed before its first checkpoint cannot be continued.
+                    begun = any((folder / file).exists() for file in ("checkpoint.pt", "weights.safetensors"))
+                    train(
+                        self.world.dataset, folder, name, *layers,
+                        resume=begun, overwrite=not begun, progress=self.bar is not None,
+                    )  # fmt: skip
                     method = methods.restore(folder / "weights.safetensors")
                     self._write(label, self._describe(method, label), {"method": name, "seed": seed})
         except BusyError:
@@ -150,7 +155,8 @@ class Benchmark:
         name = self._free_name(name or path.stem)
         described = read_descriptors(path, self.world.dataset, distance)
         about = {"name": name, "kind": "descriptors", "file": path.name, "sha256": _sha256(path)}
-        self._write(f"other-{name}", described, about)
+        with only_writer(self.folder, _PATIENCE):
+            self._write(f"other-{name}", described, about)
         self.summarise()
         return name
 
@@ -172,7 +178,9 @@ class Benchmark:
         about = {"name": name, "kind": "weights", "file": path.name, "sha256": sha256, "method": method.name()}
         known = self.pieces.read(f"other-{name}")
         if known is None or known.about.get("sha256") != sha256:
-            self._write(f"other-{name}", self._describe(method, name), about)
+            described = self._describe(method, name)
+            with only_writer(self.folder, _PATIENCE):
+                self._write(f"other-{name}", described, about)
         self.summarise()
         return name
 

@@ -124,7 +124,7 @@ def entry_record(entry: Entry, groups: Groups, resampling: Resampling) -> dict[s
 def differences(entries: Mapping[str, Entry], groups: Groups, resampling: Resampling) -> list[dict[str, Any]]:
     """Every entry less the baseline, and less PCB, the stronger method without cues, query by query.
 
-    Trainings are paired in the order of their seeds where both have as many, else their means are.
+    Trainings are paired in the order of their seeds where both have as many, else each of the one with each of the other.
     """
     found = []
     for reference in _REFERENCES:
@@ -169,7 +169,7 @@ def _trainings(entry: Entry, seeds: Sequence[int], figure: str) -> Values:
 def _paired(one: Entry, other: Entry, figure: str) -> Values:
     first, second = one.scores(figure), other.scores(figure)
     if len(first) != len(second):
-        first, second = first.mean(axis=0, keepdims=True), second.mean(axis=0, keepdims=True)
+        return (first[:, None] - second).reshape(-1, first.shape[1])
     return first - second
 
 

@@ -39,7 +39,7 @@ def register(commands: Commands) -> None:
 
     training = command.add_argument_group("what is trained")
     training.add_argument("--methods", nargs="+", metavar="METHOD", help="some of the methods (default: all seven)")
-    training.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the trainings (default: 0 1 2)")
+    training.add_argument("--seeds", nargs="+", type=int, help="of the trainings (default: 0 1 2)")
     training.add_argument(
         "--only", nargs="+", metavar="METHOD:SEED", help="only these trainings, in this order, for example hcga:0"
     )
@@ -104,12 +104,14 @@ def _check(options: argparse.Namespace) -> None:
     """Raises:
     UsageError: options do not go together.
     """  # noqa: D205
-    if options.only and options.methods:
+    if options.only and (options.methods or options.seeds):
         raise UsageError("give either --methods, with --seeds, or --only METHOD:SEED; not both")
     if options.descriptors is not None and options.weights is not None:
         raise UsageError("give either --descriptors or --weights; call twice for both")
     if options.name is not None and options.descriptors is None and options.weights is None:
         raise UsageError("--name is that of --descriptors or --weights, and neither is given")
+    if options.distance is not None and options.descriptors is None:
+        raise UsageError("--distance is that between --descriptors, and none are given")
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads must be at least 1, got {options.threads}")
 
@@ -138,7 +140,7 @@ def _trainings(options: argparse.Namespace) -> list[tuple[str, int]]:
         return [_pair(text) for text in options.only]
     elsewhere = options.descriptors is not None or options.weights is not None
     names: Sequence[str] = options.methods or (() if elsewhere else METHODS)
-    return [(name, seed) for seed in options.seeds for name in names]
+    return [(name, seed) for seed in options.seeds or (0, 1, 2) for name in names]
 
 
 def _pair(text: str) -> tuple[str, int]:
