@@ -91,6 +91,8 @@ def test_files_that_are_no_landmark_network(tmp_path: Path) -> None:
     refused("cannot be read as a landmark network", settings=None)
     refused("cannot be read as a landmark network", settings="{")
     refused("cannot be read as a landmark network", settings='{"width": 100000000}')
+    refused("cannot be read as a landmark network", settings="[1]")
+    refused("cannot be read as a landmark network", settings="[" * 100_000)
     refused("cannot be read as a landmark network", settings='{"backbone": "nonsense"}')
     refused("cannot be read as a landmark network", scores="7")
     refused("finds other landmarks: expected the 18.*got nose, hand", landmarks='["nose", "hand"]')

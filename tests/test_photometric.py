@@ -174,6 +174,16 @@ def test_low_resolution_leaves_fewer_pixels():
     assert torch.allclose(LowResolution(1.0, (1.0, 1.0))(image, Cues(), rng())[0], image, atol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [0.37, 0.61, 0.77])
+def test_low_resolution_leaves_everything_in_its_place(factor):
+    places = torch.arange(256.0) / 256
+    image = torch.stack([places[:, None].expand(256, 128), places[:128].expand(256, 128), torch.zeros(256, 128)])
+    for seed in range(6):  # all three ways to enlarge
+        moved = (LowResolution(1.0, (factor, factor))(image, Cues(), rng(seed))[0] - image)[:, 16:-16, 16:-16]
+        assert float(moved[0].mean() * 256) == pytest.approx(0.0, abs=0.1), "rows, in pixels"
+        assert float(moved[1].mean() * 256) == pytest.approx(0.0, abs=0.1), "columns, in pixels"
+
+
 def test_noise_has_the_strength_that_was_drawn():
     grey = torch.full((3, 128, 64), 0.5)
     kinds = set()

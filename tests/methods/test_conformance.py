@@ -314,6 +314,10 @@ def test_restore_refuses_what_is_not_a_method(tmp_path: Path) -> None:
     save_file(state, path, metadata={**metadata, "config": '{"nonsense": 1}'})
     with pytest.raises(DataError, match="cannot be restored: unknown setting 'nonsense'"):
         methods.restore(path)
+    for config in ("[1]", "[" * 100_000):
+        save_file(state, path, metadata={**metadata, "config": config})
+        with pytest.raises(DataError, match="cannot be restored"):
+            methods.restore(path)
     save_file(state, path, metadata={**metadata, "classes": "1000000000000"})
     with pytest.raises(DataError, match="classes"):
         methods.restore(path)

@@ -39,6 +39,30 @@ def test_the_default_embedder_describes_files_and_arrays_alike(shipped: Path, pi
     assert occlureid.distance_matrix(model.rule, found, found).diagonal().max() < 1e-3
 
 
+def test_a_picture_that_pillow_opened_is_taken_like_its_file(zoo: Path, pictures: list[Path], tmp_path: Path) -> None:
+    model = load_embedder("sorn-tiny", folder=zoo)
+    with Image.open(pictures[0]) as image:
+        lying, grey = (
+            image.convert("RGB").rotate(90, expand=True),
+            np.asarray(image.convert("L")).astype(np.uint16) * 257,
+        )
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # turned a quarter to the left: to be turned back
+    lying.save(tmp_path / "turned.png", exif=orientation)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    for name in ("turned.png", "deep.png"):
+        with Image.open(tmp_path / name) as image:
+            opened = model.describe([image]).global_
+        assert torch.equal(opened, model.describe([tmp_path / name]).global_), name
+    deep = model.describe([Image.fromarray(grey)]).global_
+    assert torch.equal(deep, model.describe([tmp_path / "deep.png"]).global_)
+    with pytest.raises(DataError, match="no defined range"):
+        model.describe([Image.fromarray(grey.astype(np.float32))])
+    (tmp_path / "torn.png").write_bytes((tmp_path / "turned.png").read_bytes()[:900])
+    with Image.open(tmp_path / "torn.png") as image, pytest.raises(DataError, match=r"PNG image .* cannot be decoded"):
+        model.describe([image])
+
+
 def test_a_method_that_needs_landmarks_gets_them_from_the_package(
     zoo: Path, pictures: list[Path], tmp_path: Path
 ) -> None:

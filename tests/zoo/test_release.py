@@ -190,7 +190,13 @@ def test_too_large_a_file_is_refused(runs: Path, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "not the record"), ("[]", "expected the record"), ("{}", "'name'"), ("\xff", "not the record")],
+    [
+        ("{", "not the record"),
+        ("[]", "expected the record"),
+        ("{}", "'name'"),
+        ("\xff", "not the record"),
+        pytest.param("[" * 100_000, "not the record", id="without-end"),
+    ],
 )
 def test_damaged_records_are_clear_errors(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "x.json").write_bytes(content.encode("latin-1"))

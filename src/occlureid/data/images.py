@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from occlureid.errors import DataError
 
-__all__ = ["FORMATS", "MAX_PIXELS", "open_image", "read_image"]
+__all__ = ["FORMATS", "MAX_PIXELS", "open_image", "read_image", "to_rgb"]
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """The decoders that are tried, whatever the file's name says; the fewer, the less can go wrong."""
@@ -54,19 +54,31 @@ def read_image(path: Path | str) -> Image.Image:
             range (floating point); it is named.
     """
     path = Path(path)
-    image = open_image(path)
+    return to_rgb(open_image(path), str(path))
+
+
+def to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """An image of any mode in 8-bit RGB, as ``read_image`` converts what a file holds; it is not turned.
+
+    Args:
+        image: decoded.
+        name: what messages call it.
+
+    Raises:
+        DataError: it is of a mode without a defined range.
+    """
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):  # 16-bit grey; some Pillow versions hand it out as 32-bit integers
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65_535:
-            raise DataError(f"{path}: grey values from {values.min()} to {values.max()}; at most 16 bits are read")
+            raise DataError(f"{name}: grey values from {values.min()} to {values.max()}; at most 16 bits are read")
         return Image.fromarray(np.round(values / 257.0).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise DataError(f"{path}: floating-point pixels have no defined range; convert the image to 8-bit RGB")
+        raise DataError(f"{name}: floating-point pixels have no defined range; convert the image to 8-bit RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     try:
         return image.convert("RGB")
     except (ValueError, OSError) as error:
-        raise DataError(f"{path}: mode {image.mode} cannot be converted to RGB ({error})") from error
+        raise DataError(f"{name}: mode {image.mode} cannot be converted to RGB ({error})") from error

@@ -41,7 +41,8 @@ _NORMAL = np.array([NormalDist().inv_cdf((n + 0.5) / 256) for n in range(256)])
 _NORMAL = (_NORMAL / _NORMAL.std()).astype(np.float32)
 """The normal distribution in 256 steps, each as likely: a byte is cheaper to draw than a number."""
 
-_ENLARGE = ("nearest", "bilinear", "bicubic")
+_ENLARGE = ("nearest-exact", "bilinear", "bicubic")
+"""Plain "nearest" takes the pixel that holds a pixel's corner, not its centre: it moves the image by half a pixel."""
 
 
 def _check_probability(p: float) -> None:
@@ -237,7 +238,7 @@ class LowResolution:
         mode = _ENLARGE[int(rng.integers(len(_ENLARGE)))]
         seen = max(1, round(height * factor)), max(1, round(width * factor))
         small = F.interpolate(image[None], seen, mode="bilinear", antialias=True, align_corners=False)
-        corners = None if mode == "nearest" else False
+        corners = None if mode == "nearest-exact" else False
         large = F.interpolate(small, (height, width), mode=mode, align_corners=corners)
         return large[0].clamp_(0.0, 1.0), cues
 

@@ -117,8 +117,10 @@ def read_landmark_worlds(
     learned: list[Sample] = []
     validation: dict[str, tuple[Sample, ...]] = {}
     for root in dict.fromkeys([*roots, *judges]):
-        same = sum(other.name == root.name for other in names)
-        names[root] = f"{root.name} {same + 1}" if same else root.name
+        number, names[root] = 1, root.name
+        while list(names.values()).count(names[root]) > 1:
+            number += 1
+            names[root] = f"{root.name} {number}"
         world = read_synthetic(root)
         own = tuple(replace(sample, person="nobody", camera="none") for sample in world.train) if root in roots else ()
         held_out = (*world.query, *world.gallery) if root in judges else ()

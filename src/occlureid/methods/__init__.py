@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -26,9 +26,10 @@ from occlureid.config import Settings
 from occlureid.cues.crop import Crop, Cropping
 from occlureid.cues.settings import CueSettings
 from occlureid.data.loader import CueSource
-from occlureid.errors import DataError, MissingCueError, MissingWeightsError, SettingsError, ShapeError, UsageError
+from occlureid.errors import DataError, MissingCueError, ShapeError, UsageError
 from occlureid.guidance import Guidance, TrainingView
 from occlureid.matching import MatchRule
+from occlureid.methods._header import is_saved, read_crop, read_tensors
 from occlureid.models.heads import person_classifiers
 from occlureid.types import CueName, Cues, Descriptor, Region
 
@@ -343,15 +344,6 @@ def save(method: Method[Any], path: Path | str) -> None:
     partial.replace(path)
 
 
-def is_saved(path: Path | str) -> bool:
-    """Whether a file is one that ``save`` wrote, by what its header says."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("occlureid") == "method"
-    except (OSError, SafetensorError):
-        return False
-
-
 def restore(
     path: Path | str,
     method_class: type[Method[Any]] | None = None,
@@ -372,14 +364,8 @@ def restore(
         SettingsError: a changed setting is unknown or out of range.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingWeightsError(f'{path}: no weights there; train some with "occlureid train", or name another file')
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if metadata.get("occlureid") != "method":
-            raise DataError(f"{path}: not the weights of a method (its metadata is {json.dumps(metadata)[:200]})")
+        metadata, state = read_tensors(path)
         name, classes, settings = metadata["name"], int(metadata["classes"]), json.loads(metadata["config"])
         if method_class is None and "." in name:
             raise DataError(
@@ -390,8 +376,17 @@ def restore(
         cls = method_class or load(name)
         cls.Config.build(settings)
         provenance = dict(json.loads(metadata.get("provenance", "{}")))
-        crop = _read_crop(path, metadata)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, SettingsError, UsageError) as error:
+        crop = read_crop(path, metadata)
+    except (
+        OSError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        UsageError,
+    ) as error:
         raise DataError(f"{path}: cannot be restored: {error}") from error
     method = _build(cls, classes, {**settings, **(changes or {})}, seed=0)
     if metadata.get("classifiers") == "left out":  # released weights: describing never looks at them
@@ -403,12 +398,3 @@ def restore(
         raise DataError(f"{path}: its weights do not fit the settings: {error}") from error
     method.provenance, method.crop = provenance, crop
     return method.eval()
-
-
-def _read_crop(path: Path, metadata: Mapping[str, str]) -> Crop | None:
-    if "crop" not in metadata:
-        return None
-    try:
-        return Crop.from_json(json.loads(metadata["crop"]))
-    except DataError as error:
-        raise DataError(f"{path}: its crop is damaged: {error}") from error

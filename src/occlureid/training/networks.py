@@ -103,7 +103,16 @@ def reading(path: Path, kind: FileKind) -> Iterator[None]:
     """What goes wrong while the content of a file is understood is a DataError that names it."""
     try:
         yield
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, SettingsError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        SettingsError,
+    ) as error:
         raise DataError(f"{path}: cannot be read as a {kind.name}: {error}") from error
 
 

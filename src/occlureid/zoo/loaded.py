@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from occlureid import methods
 from occlureid.cues.providers import ImageArray, Provider, as_arrays
-from occlureid.data.images import read_image
+from occlureid.data.images import read_image, to_rgb
 from occlureid.data.transforms import Resize
 from occlureid.errors import DataError, UsageError
 from occlureid.matching import MatchRule
@@ -27,7 +27,8 @@ from occlureid.zoo.record import ModelRecord
 __all__ = ["CueModel", "Embedder", "Picture", "describe_pictures", "load_embedder", "open_model"]
 
 Picture = Path | str | Image.Image | ImageArray
-"""An image file by its path, or an image: one of Pillow's, or (H, W, 3) uint8."""
+"""An image file by its path, or an image: one of Pillow's, or (H, W, 3) uint8. One that Pillow has opened is taken like its file,
+upright and with 16 bits brought to 8."""
 
 _NOBODY = Sample(Path("picture"), "unknown", "unknown")
 
@@ -191,5 +192,10 @@ def _picture(image: Picture) -> Image.Image:
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        if image.format:  # as it comes from a file; what was made of one (a crop) is as its maker wants it
+            try:
+                image = ImageOps.exif_transpose(image)
+            except Exception as error:  # it is decoded only now; see ``open_image``
+                raise DataError(f"a {image.format} image that Pillow opened cannot be decoded: {error}") from error
+        return to_rgb(image, "a Pillow image")
     return Image.fromarray(as_arrays([image])[0])

@@ -130,7 +130,7 @@ class ModelRecord(Settings):
             record = cls.build(content)
         except OSError as error:
             raise DataError(f"{path}: the record of a model cannot be read ({error.strerror or error})") from error
-        except (ValueError, SettingsError, TypeError) as error:
+        except (ValueError, SettingsError, TypeError, RecursionError) as error:
             raise DataError(f"{path}: not the record of a model: {error}") from error
         if record.name != path.stem:
             raise DataError(f"{path}: is the record of {record.name!r}; a record has the name of its model")

@@ -1,0 +1,52 @@
+"""The file of a method, as far as it can be read without knowing the method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from occlureid.cues.crop import Crop
+from occlureid.errors import DataError, MissingWeightsError
+
+__all__ = ["is_saved", "read_crop", "read_tensors"]
+
+
+def is_saved(path: Path | str) -> bool:
+    """Whether a file is one that ``save`` wrote, by what its header says."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("occlureid") == "method"
+    except (OSError, SafetensorError):
+        return False
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of the file of a method.
+
+    Raises:
+        MissingWeightsError: there is no such file.
+        DataError: it is the file of something else.
+        OSError, SafetensorError: it is damaged.
+    """
+    if not path.is_file():
+        raise MissingWeightsError(f'{path}: no weights there; train some with "occlureid train", or name another file')
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if metadata.get("occlureid") != "method":
+        raise DataError(f"{path}: not the weights of a method (its metadata is {json.dumps(metadata)[:200]})")
+    return metadata, state
+
+
+def read_crop(path: Path, metadata: Mapping[str, str]) -> Crop | None:
+    """The crop that belongs to the weights, if there is one; a DataError where it is damaged."""
+    if "crop" not in metadata:
+        return None
+    try:
+        return Crop.from_json(json.loads(metadata["crop"]))
+    except DataError as error:
+        raise DataError(f"{path}: its crop is damaged: {error}") from error
