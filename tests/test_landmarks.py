@@ -25,7 +25,7 @@ from occlureid.landmarks import (
     small_landmarks,
     train_landmarks,
 )
-from occlureid.landmarks.scores import average_precision
+from occlureid.landmarks.scores import average_precision, sides_told_apart
 from occlureid.landmarks.trainee import LandmarkTrainee, heatmap_loss
 from occlureid.models.backbone import Backbone
 from occlureid.models.landmarks import LandmarkNetwork
@@ -208,6 +208,8 @@ def test_one_world_and_several(painted: Path, tmp_path: Path) -> None:
     assert len(both.train) == 24 + 4
     assert {name: len(samples) for name, samples in both.validation.items()} == {"judge": 2, "world 2": 4}
     assert not any("judge" in str(sample.path) for sample in both.train)
+    third = paint(tmp_path / "world 2", 2, 1, seed=7)
+    assert list(read_landmark_worlds(painted, [painted, other, third]).validation) == ["world", "world 2", "world 2 2"]
     for sample in (*both.train, *both.validation["judge"]):
         cues = both.landmarks(sample, SIZE).require("keypoints")
         assert cues.shape == (18, 3)
@@ -302,6 +304,44 @@ def test_average_precision_by_hand() -> None:
     # equal confidences are one step, in whatever order they stand
     assert average_precision(np.array([0.5, 0.5, 0.5, 0.1]), positive) == pytest.approx((2 / 3 + 2 / 3 + 3 / 4) / 3)
     assert average_precision(np.zeros(2), np.array([False, False])) is None
+
+
+def test_left_and_right_by_hand() -> None:
+    truth, found = np.zeros((2, 18, 3)), np.zeros((2, 18, 3))
+    left, right = KEYPOINT_NAMES.index("left_hip"), KEYPOINT_NAMES.index("right_hip")
+    truth[0, left], truth[0, right] = (60, 50, 1), (40, 50, 1)
+    truth[1, left], truth[1, right] = (52, 50, 1), (49, 50, 1)  # too near each other to be judged
+    heights = np.array([100.0, 100.0])
+    assert sides_told_apart(found, np.zeros((2, 18, 3)), heights) is None
+    found[0, left], found[0, right] = (58, 52, 0.9), (52, 50, 0.9)
+    found[1, left], found[1, right] = (49, 50, 0.9), (52, 50, 0.9)
+    assert sides_told_apart(found, truth, heights) == 0.5
+    found[0, right] = (47, 50, 0.9)
+    assert sides_told_apart(found, truth, heights) == 1.0
+    found[0, left, 2] = 0  # was not found at all
+    assert sides_told_apart(found, truth, heights) == 0.5
+    truth[0, right, 2] = 0
+    assert sides_told_apart(found, truth, heights) is None
+    assert "left and right told apart: never asked" in LandmarkScores.from_arrays(found, truth, heights, 0.2).headline()
+
+
+def test_the_head_can_combine_the_side_with_the_view() -> None:
+    """Left is one side of the body in a front view, and the other in a back view: a sum of the two cannot tell it."""
+    torch.manual_seed(0)
+    network = LandmarkNetwork(2, (64, 32), backbone="resnet10t")
+    side, front = torch.tensor([0.0, 0, 1, 1]), torch.tensor([0.0, 1, 0, 1])
+    coarse = torch.stack([side, front], 1)[:, :, None, None].expand(4, 2, 2, 1)
+    lift = torch.randn(64, 2)
+    join, draw = network.joins[0], torch.nn.Linear(64, 1)
+    inside = torch.einsum("wc,bchv->bwhv", lift, coarse - 0.5)
+    optimiser = torch.optim.Adam([*join.parameters(), *draw.parameters()], lr=0.01)
+    for _ in range(60):
+        said = draw((inside + join(inside)).mean((2, 3)))[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(said, (side != front).float())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.1
 
 
 def test_scores_by_hand() -> None:

@@ -14,12 +14,15 @@ from occlureid.cues.providers import Provider
 from occlureid.data.images import read_image
 from occlureid.data.loader import CueSource
 from occlureid.errors import UsageError
-from occlureid.types import KEYPOINT_NAMES, Sample
+from occlureid.types import KEYPOINT_FLIP, KEYPOINT_NAMES, Sample
 
-__all__ = ["PCK_SHARES", "LandmarkScores", "average_precision", "score_landmarks"]
+__all__ = ["PCK_SHARES", "LandmarkScores", "average_precision", "score_landmarks", "sides_told_apart"]
 
 PCK_SHARES: tuple[float, float] = (0.05, 0.1)
 """How far off a landmark may be and still counts as right, as shares of the height of the person's box, which the image is."""
+
+APART = 0.05
+"""How far apart the left and the right landmark of a pair must be, as a share of the height, to be told from each other."""
 
 Array = NDArray[np.float64]
 
@@ -44,6 +47,30 @@ def average_precision(confidence: Array, positive: NDArray[np.bool_]) -> float |
     return float((gained * hits / counted).sum() / hits[-1])
 
 
+def sides_told_apart(found: Array, truth: Array, heights: Array) -> float | None:
+    """The share of landmarks that are found nearer to where they are than to where their partner of the other side is.
+
+    Counted are those of which both are visible and ``APART`` from each other.
+
+    Args:
+        found: as in ``LandmarkScores.from_arrays``.
+        truth: as there.
+        heights: as there.
+
+    Returns:
+        In [0, 1], about 0.5 where left and right are guessed; None where no image shows such a pair.
+    """
+    partner = list(KEYPOINT_FLIP)
+    places, visible = truth[:, :, :2], truth[:, :, 2] > 0
+    others = places[:, partner]
+    apart = np.hypot(*(places - others).transpose(2, 0, 1)) >= APART * heights[:, None]
+    judged = visible & visible[:, partner] & apart
+    if not judged.any():
+        return None
+    own, other = (np.hypot(*(found[:, :, :2] - there).transpose(2, 0, 1)) for there in (places, others))
+    return float(((own < other) & (found[:, :, 2] > 0))[judged].mean())
+
+
 @dataclass(frozen=True)
 class LandmarkScores:
     """Figures over some images.
@@ -58,6 +85,7 @@ class LandmarkScores:
         threshold: the least confidence that counts as visible.
         precision: of the landmarks said to be visible, the share that is; None where none is said to be.
         recall: of the visible landmarks, the share said to be.
+        sides: of those that could be taken for their partner of the other side, the share that are not (``sides_told_apart``).
         worlds: the figures of each world alone, where there are several.
     """
 
@@ -69,6 +97,7 @@ class LandmarkScores:
     threshold: float
     precision: float | None
     recall: float
+    sides: float | None
     worlds: Mapping[str, LandmarkScores]
 
     @classmethod
@@ -119,6 +148,7 @@ class LandmarkScores:
             threshold=threshold,
             precision=float(visible[said].mean()) if said.any() else None,
             recall=float(said[visible].mean()),
+            sides=sides_told_apart(found, truth, heights),
             worlds=dict(worlds or {}),
         )
 
@@ -137,6 +167,7 @@ class LandmarkScores:
             "threshold": self.threshold,
             "precision": self.precision,
             "recall": self.recall,
+            "sides": self.sides,
             "landmarks": {
                 name: {
                     **{f"pck_{share:g}": self.pck[share][name] for share in PCK_SHARES},
@@ -153,7 +184,8 @@ class LandmarkScores:
         precision = "nothing" if self.precision is None else f"{self.precision:.1%}"
         return (
             f"{self.images} held-out images: {near}; visible landmarks: AP {self.average_precision:.1%} "
-            f"({self.visible_share:.1%} are), at confidence {self.threshold:g} precision {precision}, recall {self.recall:.1%}"
+            f"({self.visible_share:.1%} are), at confidence {self.threshold:g} precision {precision}, recall {self.recall:.1%}; "
+            f"left and right told apart: {'never asked' if self.sides is None else f'{self.sides:.1%}'}"
         )
 
     def summary(self) -> str:

@@ -21,8 +21,10 @@ class LandmarkNetwork(nn.Module):
 
     What is learned is that of SimpleBaseline (Xiao, Wu, Wei, ECCV 2018, https://arxiv.org/abs/1804.06208): a heatmap a landmark,
     from the last map of a classification network, enlarged step by step. Its three deconvolutions take longer than a light
-    backbone; here the coarser map is enlarged bilinearly and added to the next finer one of the backbone, both brought to
-    ``width`` channels (Lin et al., Feature Pyramid Networks, CVPR 2017), and only the finest is convolved.
+    backbone; here the coarser map is convolved, enlarged bilinearly and added to the next finer one of the backbone, both brought
+    to ``width`` channels (Lin et al., Feature Pyramid Networks, CVPR 2017). Whether a hip is the left one depends on its side of
+    the body *and* on whether the front is seen, neither of which says anything alone: without the convolutions on the coarse
+    maps, a sum of maps cannot express it.
 
     Args:
         landmarks: K.
@@ -55,6 +57,10 @@ class LandmarkNetwork(nn.Module):
                 f"{_MAPS[stride]} is {found}; take a model with strides 4, 8, 16 and 32, such as mobilenetv3_small_100"
             )
         self.sides = nn.ModuleList(_convolution(channels, width, 1) for channels in self.backbone.level_channels)
+        self.joins = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), _convolution(width, width, 3), nn.ReLU(), _convolution(width, width, 3))
+            for _ in self.sides[1:]
+        )
         self.smooth = nn.Sequential(
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
@@ -70,8 +76,8 @@ class LandmarkNetwork(nn.Module):
         """(B, 3, H, W), normalised, to heatmaps (B, K, h, w), about 1 at a visible landmark and 0 elsewhere; not clamped."""
         maps = [side(one) for side, one in zip(self.sides, self.backbone.pyramid(images), strict=True)]
         whole = maps.pop()
-        while maps:
-            finer = maps.pop()
+        for join, finer in zip(self.joins, reversed(maps), strict=True):
+            whole = whole + join(whole)
             whole = finer + F.interpolate(whole, finer.shape[2:], mode="bilinear", align_corners=False)
         heatmaps: Tensor = self.draw(self.smooth(whole))
         return heatmaps
