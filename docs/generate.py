@@ -440,6 +440,54 @@ def weights_tried_table() -> str:
     return "\n".join(lines)
 
 
+def weights_stages_table() -> str:
+    """The stages of the shipped embedder, each scored on the worlds to choose by; per cent."""
+    lines = []
+    for name, stage in record_of("weights_embedder")["stages"].items():
+        train, (height, width) = stage["settings"]["train"], stage["settings"]["model"]["size"]
+        times = f"{train['epochs']} {'pass' if train['epochs'] == 1 else 'passes'}"
+        passes = f"{times} over {stage['images']:,} images, {height} x {width}"
+        scores = stage["scores"]
+        if not lines:
+            lines = [
+                f"| stage | | {' | '.join(f'Rank-1, {w} | mAP, {w}' for w in scores)} |",
+                "| --- " * (2 + 2 * len(scores)) + "|",
+            ]
+        cells = " | ".join(f"{100 * each[key]:.1f}" for each in scores.values() for key in ("rank_1", "mAP"))
+        lines.append(f"| {name} | {passes} | {cells} |")
+    return "\n".join(lines)
+
+
+RULES = {
+    "": "stripes of which both show 5 %",
+    "papers_": "stripes of which both show 15 %, as printed",
+    "all_visible_": "every stripe taken as visible",
+    "true_visibility_": "stripes of which both truly show 5 %",
+    "global_": "the global vector alone",
+}
+"""The rules by which the default embedder is scored, by the prefix of their figures."""
+
+
+def weights_rules_table() -> str:
+    """The shipped embedder by several rules, and how its visibilities go with the truth."""
+    scores = record_of("weights_embedder")["stages"]["embedder-2"]["scores"]
+    lines = [
+        f"| rule | {' | '.join(f'Rank-1, {w} | mAP, {w}' for w in scores)} |",
+        "| --- " * (1 + 2 * len(scores)) + "|",
+    ]
+    for prefix, name in RULES.items():
+        figures = [f"{100 * each[prefix + key]:.1f}" for each in scores.values() for key in ("rank_1", "mAP")]
+        lines.append(f"| {name} | {' | '.join(figures)} |")
+    found = " and ".join(f"{each['visibility_correlation']:.2f} ({world})" for world, each in scores.items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Correlation of the visibilities found with the true ones, over all stripes of all queries: {found}.",
+        ]
+    )
+
+
 def record_of(name: str) -> dict[str, Any]:
     """A record that a benchmark wrote."""
     record: dict[str, Any] = json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
@@ -449,6 +497,8 @@ def record_of(name: str) -> dict[str, Any]:
 TABLES = {
     "models": lambda: models_table(markdown=True),
     "weights-tried": weights_tried_table,
+    "weights-stages": weights_stages_table,
+    "weights-rules": weights_rules_table,
     "benchmark-world": partial(benchmark_part, benchmark.world_sentence),
     "benchmark": partial(benchmark_part, benchmark.main_table),
     "benchmark-visible": partial(

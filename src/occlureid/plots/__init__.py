@@ -1,7 +1,7 @@
 """Pictures of results: curves and bars as SVG text, ranked lists, drawn parts and contact sheets as Pillow images.
 
 Pure functions: the same input gives the same bytes. The SVG needs nothing outside itself, follows the colours of the
-page it stands in (``currentColor`` and the variables ``--run-0`` to ``--run-7``), and keeps its text as text.
+page it stands in (``currentColor`` and the variables ``--run-0`` to ``--run-9``), and keeps its text as text.
 """
 
 from occlureid.plots.charts import RUN_COLOURS, Bar, bars_svg, cmc_svg, lines_svg

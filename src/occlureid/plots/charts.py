@@ -13,11 +13,11 @@ from occlureid.errors import ShapeError
 __all__ = ["RUN_COLOURS", "Bar", "bars_svg", "cmc_svg", "lines_svg"]
 
 RUN_COLOURS: tuple[str, ...] = (
-    "#1d62d1", "#c2570c", "#0f7b6c", "#b3266b", "#6d3fc4", "#5b6472", "#8a6d00", "#0a86a8",
+    "#1d62d1", "#c2570c", "#0f7b6c", "#b3266b", "#6d3fc4", "#5b6472", "#8a6d00", "#0a86a8", "#4b7d12", "#7c4a2d",
 )  # fmt: skip
 """The colours of the runs, in order, on a light page; a page may set ``--run-0`` and so on to others."""
 
-_DASHES = ("", "7 4", "2 4", "10 4 2 4", "5 2", "1 3", "12 3", "7 2 1 2 1 2", "3 7")
+_DASHES = ("", "7 4", "2 4", "10 4 2 4", "5 2", "1 3", "12 3", "7 2 1 2 1 2", "3 7", "5 5", "14 3")
 """One more than colours: more runs differ than there are of either."""
 
 _WIDTH = 560.0
