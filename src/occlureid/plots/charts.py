@@ -162,7 +162,7 @@ def lines_svg(
     first, last = min(known), max(known)
 
     body, top = _legend(list(curves), lines=True)
-    left, bottom, right = 52.0, top + 280.0, _WIDTH - 12.0
+    left, bottom, right = 64.0, top + 280.0, _WIDTH - 28.0  # room for "100 %" in a wide font
     top += 10
 
     def x(value: float) -> float:
