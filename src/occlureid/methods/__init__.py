@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -29,11 +28,12 @@ from occlureid.data.loader import CueSource
 from occlureid.errors import DataError, MissingCueError, ShapeError, UsageError
 from occlureid.guidance import Guidance, TrainingView
 from occlureid.matching import MatchRule
-from occlureid.methods._header import is_saved, read_crop, read_tensors
+from occlureid.methods._header import NOT_UNDERSTOOD, is_saved, read_crop, read_tensors
 from occlureid.models.heads import person_classifiers
 from occlureid.types import CueName, Cues, Descriptor, Region
 
 __all__ = [
+    "NOT_UNDERSTOOD",
     "Maps",
     "Method",
     "Needs",
@@ -377,16 +377,7 @@ def restore(
         cls.Config.build(settings)
         provenance = dict(json.loads(metadata.get("provenance", "{}")))
         crop = read_crop(path, metadata)
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        UsageError,
-    ) as error:
+    except NOT_UNDERSTOOD as error:
         raise DataError(f"{path}: cannot be restored: {error}") from error
     method = _build(cls, classes, {**settings, **(changes or {})}, seed=0)
     if metadata.get("classifiers") == "left out":  # released weights: describing never looks at them

@@ -10,9 +10,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from occlureid.cues.crop import Crop
-from occlureid.errors import DataError, MissingWeightsError
+from occlureid.errors import DataError, MissingWeightsError, UsageError
 
-__all__ = ["is_saved", "read_crop", "read_tensors"]
+__all__ = ["NOT_UNDERSTOOD", "is_saved", "read_crop", "read_tensors"]
+
+NOT_UNDERSTOOD: tuple[type[Exception], ...] = (
+    OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError,
+)  # fmt: skip
+"""What a weight file that is damaged, or made to do harm, raises while its content is looked at."""
 
 
 def is_saved(path: Path | str) -> bool:

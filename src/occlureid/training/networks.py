@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from occlureid.config import Settings
 from occlureid.errors import DataError, MissingWeightsError, SettingsError
-from occlureid.methods import Preprocess
+from occlureid.methods import NOT_UNDERSTOOD, Preprocess
 from occlureid.training.checkpoint import force_to_disk
 
 __all__ = [
@@ -103,16 +103,7 @@ def reading(path: Path, kind: FileKind) -> Iterator[None]:
     """What goes wrong while the content of a file is understood is a DataError that names it."""
     try:
         yield
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        SettingsError,
-    ) as error:
+    except NOT_UNDERSTOOD as error:
         raise DataError(f"{path}: cannot be read as a {kind.name}: {error}") from error
 
 
