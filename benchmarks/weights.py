@@ -3,7 +3,8 @@
 Worlds to train on, and two others to choose by: no person, camera, street or obstacle model of those is in the others. First a
 SORN on small images teaches the encoder (``ENCODER``); everything else starts from it. Then the embedders of ``TRIED`` are
 trained alike and scored on the two worlds to choose by, to see which data, which augmentation and which method carry over.
-What did is ``EMBEDDER``, trained longer. Every part goes on from what is there, and two parts may run at once, one a core.
+What did is trained longer, in ``STAGES``; the parser and the landmark network start from the first of these. Every part goes on
+from what is there.
 
     python benchmarks/weights.py --out runs/weights worlds
     python benchmarks/weights.py --out runs/weights encoder
@@ -288,11 +289,11 @@ def scored(out: Path, weights: Path) -> dict[str, dict[str, float]]:
             "": score(described),
             "global_": score(described, {"part_factor": 0.0, "spatial_weight": 0.0}),
             "all_visible_": score(described, {"visibility": "ignore"}),
-            "papers_": score(described, {"threshold": sorn.SORNConfig().threshold}),
         }
         figures = found[name] = {}
         if isinstance(method, sorn.SORN):
             true = describe_dataset(methods.restore(weights, changes={"visibility": "parser"}), data)
+            scores["papers_"] = score(described, {"threshold": sorn.SORNConfig().threshold})
             scores["true_visibility_"] = score(true)
             seen = [each.query.visibility.flatten() for each in (described, true)]
             if all(bool(each.std() > 0) for each in seen):  # it has no meaning where all stripes are alike

@@ -408,6 +408,20 @@ def test_other_method_settings_data_and_records_are_refused(samples: list[Sample
         train_method(busy_method(), samples, SMALL, whole, resume=True, record={"initial_weights": "imagenet"})
 
 
+def test_run_that_was_killed_before_its_first_checkpoint_begins_again(
+    samples: list[Sample], whole: Path, tmp_path: Path
+) -> None:
+    for name in ("settings.yaml", "labels.json", "log.jsonl"):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+    with pytest.raises(UsageError, match="holds a run already"):
+        train_method(busy_method(), samples, SMALL, tmp_path)
+    train_method(busy_method(), samples, SMALL, tmp_path, resume=True)
+    assert load_file(tmp_path / "weights.safetensors").keys() == load_file(whole / "weights.safetensors").keys()
+    (tmp_path / "checkpoint.pt").unlink()
+    with pytest.raises(UsageError, match=r"holds a run already \(weights\.safetensors"):  # they are worth something
+        train_method(busy_method(), samples, SMALL, tmp_path, resume=True)
+
+
 def test_run_is_not_overwritten_unless_told(samples: list[Sample], tmp_path: Path) -> None:
     train_method(busy_method(), samples, SMALL, tmp_path)
     (tmp_path / "notes.txt").write_text("mine")

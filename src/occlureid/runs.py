@@ -312,8 +312,9 @@ def initialise(method: methods.Method[Any], weights: str, labels: Mapping[str, i
     if weights == "imagenet":
         load_imagenet_weights(backbone)
     elif Path(weights).is_file():
-        if methods.is_saved(weights):
-            _continue(method, backbone, Path(weights), labels)
+        if (name := methods.saved_name(weights)) is not None:
+            same_class = type(method) if name == method.name() else None  # it may live outside the package
+            _continue(method, backbone, methods.restore(weights, same_class), Path(weights), labels)
         else:
             load_imagenet_weights(backbone, weights)
     elif weights in model_names():
@@ -337,9 +338,14 @@ def _take_backbone(backbone: Backbone, source: methods.Method[Any] | None, label
     backbone.net.load_state_dict(own.net.state_dict(), strict=True)
 
 
-def _continue(method: methods.Method[Any], backbone: Backbone, file: Path, labels: Mapping[str, int] | None) -> None:
+def _continue(
+    method: methods.Method[Any],
+    backbone: Backbone,
+    source: methods.Method[Any],
+    file: Path,
+    labels: Mapping[str, int] | None,
+) -> None:
     """Goes on from another training: its backbone, and of the same method every tensor of the same name and shape."""
-    source = methods.restore(file, type(method) if "." in method.name() else None)
     _take_backbone(backbone, source, str(file))
     if source.name() != method.name():
         return

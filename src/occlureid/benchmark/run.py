@@ -92,12 +92,7 @@ class Benchmark:
             with only_writer(folder, 0.0):
                 if self.pieces.read(label) is None:
                     layers = self.settings.layers(name, seed, self.device)
-                    # What a process left that was killed before its first checkpoint cannot be continued.
-                    begun = any((folder / file).exists() for file in ("checkpoint.pt", "weights.safetensors"))
-                    train(
-                        self.world.dataset, folder, name, *layers,
-                        resume=begun, overwrite=not begun, progress=self.bar is not None,
-                    )  # fmt: skip
+                    train(self.world.dataset, folder, name, *layers, resume=True, progress=self.bar is not None)
                     method = methods.restore(folder / "weights.safetensors")
                     self._write(label, self._describe(method, label), {"method": name, "seed": seed})
         except BusyError:

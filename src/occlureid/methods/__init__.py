@@ -28,7 +28,7 @@ from occlureid.data.loader import CueSource
 from occlureid.errors import DataError, MissingCueError, ShapeError, UsageError
 from occlureid.guidance import Guidance, TrainingView
 from occlureid.matching import MatchRule
-from occlureid.methods._header import NOT_UNDERSTOOD, is_saved, read_crop, read_tensors
+from occlureid.methods._header import NOT_UNDERSTOOD, read_crop, read_tensors, saved_name
 from occlureid.models.heads import person_classifiers
 from occlureid.types import CueName, Cues, Descriptor, Region
 
@@ -41,10 +41,10 @@ __all__ = [
     "Preprocess",
     "available",
     "create",
-    "is_saved",
     "load",
     "restore",
     "save",
+    "saved_name",
 ]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from occlureid.cues.crop import Crop
 from occlureid.errors import DataError, MissingWeightsError, UsageError
 
-__all__ = ["NOT_UNDERSTOOD", "is_saved", "read_crop", "read_tensors"]
+__all__ = ["NOT_UNDERSTOOD", "read_crop", "read_tensors", "saved_name"]
 
 NOT_UNDERSTOOD: tuple[type[Exception], ...] = (
     OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError,
@@ -20,13 +20,14 @@ NOT_UNDERSTOOD: tuple[type[Exception], ...] = (
 """What a weight file that is damaged, or made to do harm, raises while its content is looked at."""
 
 
-def is_saved(path: Path | str) -> bool:
-    """Whether a file is one that ``save`` wrote, by what its header says."""
+def saved_name(path: Path | str) -> str | None:
+    """The name of the method that ``save`` wrote into a file, by its header; None for a file of something else."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("occlureid") == "method"
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError):
-        return False
+        return None
+    return metadata.get("name") if metadata.get("occlureid") == "method" else None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

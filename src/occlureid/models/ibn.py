@@ -20,7 +20,7 @@ __all__ = ["SUFFIX", "InstanceBatchNorm", "use_instance_batch_norm"]
 SUFFIX = "_ibn_a"
 """What the name of a backbone ends in: "resnet50_ibn_a"."""
 
-STAGES = ("layer1", "layer2", "layer3")
+_STAGES = ("layer1", "layer2", "layer3")
 
 
 class InstanceBatchNorm(nn.Module):
@@ -43,9 +43,9 @@ def use_instance_batch_norm(net: nn.Module, name: str) -> None:
     Raises:
         SettingsError: not a ResNet of timm: there are no such stages, or their blocks have another norm.
     """
-    stages = [getattr(net, stage, None) or dict(net.named_children()).get(stage) for stage in STAGES]
+    stages = [getattr(net, stage, None) for stage in _STAGES]
     blocks = [block for stage in stages if stage is not None for block in stage.children()]
     if not blocks or None in stages or not all(isinstance(getattr(b, "bn1", None), nn.BatchNorm2d) for b in blocks):
         raise SettingsError(f"backbone {name + SUFFIX!r}: {name} has no stages that IBN-a could change; take a ResNet")
     for block in blocks:
-        block.bn1 = InstanceBatchNorm(block.bn1.num_features)  # type: ignore[union-attr, arg-type]
+        block.bn1 = InstanceBatchNorm(block.bn1.num_features)

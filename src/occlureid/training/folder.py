@@ -56,6 +56,8 @@ class RunFolder:
             if (stored.state.best_epoch or stored.state.finished) and not self.weights.exists():
                 raise DataError(f"{self.weights}: gone, though the checkpoint chose them; start again with overwrite")
             return stored
+        if resume and not self.weights.exists():
+            return None  # what was interrupted before its first checkpoint begins again
         found = [name for name in FILES if (self.path / name).exists()]
         if found and not overwrite:
             raise UsageError(
