@@ -1,11 +1,14 @@
-"""What all tests share: one thread of arithmetic, for small tensors on busy cores wait longer than they compute."""
+"""What all tests share: one thread, for small tensors on busy cores wait longer than they compute; "auto" is float32 everywhere,
+unless ``OCCLUREID_ARITHMETIC=bfloat16`` asks to run all tests in the other arithmetic."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ.setdefault("OCCLUREID_ARITHMETIC", "float32")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from occlureid.arithmetic import train_precision
 from occlureid.config import read_yaml
 from occlureid.data.dataset import ReidDataset
 from occlureid.errors import DataError, MissingCueError, SettingsError, UsageError
@@ -182,7 +183,7 @@ def test_result_holds_the_weights_and_settings_make_a_recipe(samples: list[Sampl
     assert "no training person was held out" in result.summary()
     assert not method.training
     recipe = read_yaml(tmp_path / "settings.yaml")
-    assert TrainSettings.build(recipe["train"]) == SMALL
+    assert TrainSettings.build(recipe["train"]) == SMALL.with_changes(precision=train_precision("auto", "cpu"))
     assert (recipe["model"], recipe["initial_weights"]) == (method.config.to_dict(), "none")
 
 
@@ -670,6 +671,8 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
     process(*launch, "tests.training_process", "together", str(tmp_path))
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert "different arithmetics (32-true, bf16-mixed, by rank)" in first["differing"] == second["differing"]
+    assert not (tmp_path / "differing").exists()
     for name in ("plain", "dropout", "resumed", "skip"):
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
     torch.testing.assert_close(first["resumed"], first["dropout"], rtol=0, atol=0)

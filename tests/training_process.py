@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from occlureid.arithmetic import FORCE
+from occlureid.errors import SettingsError
 from occlureid.training import TrainingStoppedError, TrainSettings, checkpoint, logbook, step, train_method
 from tests.tiny_method import make_method, make_samples
 
@@ -93,7 +95,16 @@ def together(folder: Path) -> None:
         train_method(method, samples, options.pop("settings", TOGETHER), folder / name, **options)
         return {key: value.clone() for key, value in method.state_dict().items()}
 
-    seen: dict[str, Any] = {"plain": run("plain", make_method(6))}
+    seen: dict[str, Any] = {}
+    before = os.environ.get(FORCE, "")
+    os.environ[FORCE] = ("float32", "bfloat16")[rank]
+    try:
+        run("differing", make_method(6))
+    except SettingsError as error:
+        seen["differing"] = str(error)
+    os.environ[FORCE] = before
+
+    seen |= {"plain": run("plain", make_method(6))}
     seen["dropout"] = run("dropout", make_method(6, norm=True, dropout=0.5))
     method = make_method(6, norm=True, dropout=0.5)
     if rank == 1:

@@ -31,20 +31,9 @@ from torch.nn.functional import conv2d
 
 from occlureid.errors import SettingsError
 
-__all__ = [
-    "FORCE",
-    "Precision",
-    "TrainPrecision",
-    "chosen",
-    "native",
-    "processor",
-    "resolve",
-    "speed",
-    "train_precision",
-]
+__all__ = ["FORCE", "Precision", "chosen", "native", "processor", "resolve", "speed", "train_precision"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
-TrainPrecision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 FORCE = "OCCLUREID_ARITHMETIC"
 """Environment variable with what "auto" is to mean: float32 or bfloat16; unset or empty, the processor decides."""
@@ -106,11 +95,11 @@ def resolve(asked: str, device: torch.device | str) -> Literal["float32", "bfloa
     raise SettingsError(f'precision must be "auto", "float32" or "bfloat16", got {asked!r}')
 
 
-def train_precision(asked: TrainPrecision, device: torch.device | str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
-    """As ``resolve``, in the words of training: "auto" gives "bf16-mixed" or "32-true"."""
+def train_precision(asked: str, device: torch.device | str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """As ``resolve``, in the words of training: "auto" gives "bf16-mixed" or "32-true", and "16-mixed" stays."""
     if asked == "16-mixed":
         return "16-mixed"
-    plain = {"auto": "auto", "bf16-mixed": "bfloat16", "32-true": "float32"}[asked]
+    plain = {"bf16-mixed": "bfloat16", "32-true": "float32"}.get(asked, asked)
     return "bf16-mixed" if resolve(plain, device) == "bfloat16" else "32-true"
 
 

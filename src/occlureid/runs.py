@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from occlureid import methods
+from occlureid.arithmetic import processor
 from occlureid.config import Settings, merge, read_yaml
 from occlureid.cues.crop import CropSettings, measure_crop
 from occlureid.cues.roots import sources_for_dataset
@@ -36,7 +37,7 @@ from occlureid.matching import MatchRule
 from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.models.heads import person_classifiers
 from occlureid.synthetic.sprites import Sprite, obstacle_sprites
-from occlureid.training import TrainResult, TrainSettings, train_method, training_labels
+from occlureid.training import TrainResult, TrainSettings, device_kind, settled, train_method, training_labels
 from occlureid.zoo.catalogue import model_names, read_record, weights_path
 
 if TYPE_CHECKING:
@@ -256,11 +257,12 @@ def train(
             f"{dataset.root}: the layout {dataset.name!r} has no training images; train on another set, or join one "
             "(with_training; on the command line --also PATH)"
         )
+    settings = settings.with_changes(train=settled(settings.train, out, resume=resume).to_dict())
     labels = training_labels(dataset, settings.train)
     method = methods.create(settings.method, len(labels), settings.model, seed=settings.train.seed)
     cue_settings = method.cue_settings(settings.cues)
     settings = settings.with_changes(model=method.config.to_dict(), cues=cue_settings.to_dict())
-    method.provenance = settings.to_dict()
+    method.provenance = settings.to_dict() | {"processor": processor(device_kind(settings.train))}
     record: dict[str, Any] = {"initial_weights": settings.initial_weights}
     wanted = set(method.wants("train", "describe"))
     if settings.crop.mode != "off":

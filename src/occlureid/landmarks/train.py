@@ -18,7 +18,7 @@ from occlureid.landmarks.trainee import LandmarkTrainee
 from occlureid.landmarks.weights import TrainedLandmarks, save_landmarks
 from occlureid.landmarks.worlds import LandmarkDataset
 from occlureid.models.backbone import load_imagenet_weights
-from occlureid.training import train_method
+from occlureid.training import settled, train_method
 from occlureid.training.networks import fill_backbone, spread, write_scores
 
 __all__ = ["LandmarkResult", "train_landmarks"]
@@ -79,6 +79,7 @@ def train_landmarks(
         MissingCueError: backgrounds are to be mixed, and a world has no part maps.
     """
     settings, out = LandmarkRunSettings.build(*layers), Path(out)
+    settings = settings.with_changes(train=settled(settings.train, out, resume=resume).to_dict())
     trainee = _trainee(settings)
     if not (resume and (out / "checkpoint.pt").exists()):
         fill_backbone(settings.initial_weights, lambda file: load_imagenet_weights(trainee.network.backbone, file))

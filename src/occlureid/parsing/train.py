@@ -18,7 +18,7 @@ from occlureid.parsing.scores import ParserScores, score_parser
 from occlureid.parsing.settings import ParserRunSettings
 from occlureid.parsing.trainee import ParserTrainee, PixelLabels, as_samples
 from occlureid.parsing.weights import TrainedParser, save_parser
-from occlureid.training import train_method
+from occlureid.training import settled, train_method
 from occlureid.training.networks import fill_backbone, spread, write_scores
 
 __all__ = ["ParserResult", "train_parser"]
@@ -78,6 +78,7 @@ def train_parser(
         DataError: an image, its labels or the checkpoint is damaged.
     """
     settings, out = ParserRunSettings.build(*layers), Path(out)
+    settings = settings.with_changes(train=settled(settings.train, out, resume=resume).to_dict())
     trainee = _trainee(settings)
     if not (resume and (out / "checkpoint.pt").exists()):
         fill_backbone(

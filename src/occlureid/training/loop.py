@@ -27,6 +27,7 @@ from occlureid.training.folder import RunFolder
 from occlureid.training.guidance_file import guidance_name, write_guidance
 from occlureid.training.guiding import Guiding
 from occlureid.training.logbook import Logbook
+from occlureid.training.precision import settled
 from occlureid.training.processes import StopSignals, TrainingStoppedError, agree, start_processes
 from occlureid.training.schedule import learning_rate_factor
 from occlureid.training.settings import TrainSettings
@@ -127,6 +128,7 @@ def train_method(
             f"method {method.name()!r} was made for {method.classes} persons, expected {len(labels)}: those of the "
             "training images that are not held out for validation (training_labels)"
         )
+    settings = settled(settings, out, resume=resume)
     folder = RunFolder(Path(out))
     fabric = start_processes(settings)
     cuda = [fabric.device] if fabric.device.type == "cuda" else []

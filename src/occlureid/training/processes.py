@@ -15,7 +15,9 @@ from typing import Any, Self
 import torch
 from lightning_fabric import Fabric
 
+from occlureid.arithmetic import train_precision
 from occlureid.errors import OcclureidError, SettingsError
+from occlureid.training.precision import device_kind
 from occlureid.training.settings import TrainSettings
 
 __all__ = ["Agreement", "StopSignals", "TrainingStoppedError", "agree", "start_processes"]
@@ -49,18 +51,17 @@ def start_processes(settings: TrainSettings) -> Fabric:
             f"batch_size must be a multiple of the {processes} processes, at least two images for each, "
             f"got {settings.batch_size}"
         )
-    accelerator = settings.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    accelerator = device_kind(settings)
     if accelerator == "cpu" and settings.precision == "16-mixed":
         raise SettingsError('precision "16-mixed" needs a GPU and none is here; take "bf16-mixed" or "32-true"')
+    precision = train_precision(settings.precision, accelerator)
     try:
         fabric = Fabric(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
             strategy="ddp" if processes > 1 else "auto",
-            precision=settings.precision,
+            precision=precision,
         )
     except (RuntimeError, ValueError) as error:  # MisconfigurationException is a ValueError or an Exception by version
         raise SettingsError(f"accelerator {accelerator!r} with {devices} devices on {nodes} nodes: {error}") from error
@@ -68,7 +69,21 @@ def start_processes(settings: TrainSettings) -> Fabric:
     if fabric.world_size > 1:
         atexit.unregister(_leave_processes)  # once is enough
         atexit.register(_leave_processes)
+        _check_same_arithmetic(fabric, precision)
     return fabric
+
+
+def _check_same_arithmetic(fabric: Fabric, precision: str) -> None:
+    """Raises:
+    SettingsError: "auto" has chosen differently in some of the processes, whose processors differ; in each of them.
+    """  # noqa: D205
+    said: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(said, precision)
+    if len(set(said)) > 1:
+        raise SettingsError(
+            f"the processes' processors choose different arithmetics ({', '.join(map(str, said))}, by rank): set "
+            "train.precision to 32-true or bf16-mixed for all"
+        )
 
 
 def _leave_processes() -> None:

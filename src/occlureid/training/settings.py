@@ -72,8 +72,9 @@ class TrainSettings(Settings):
     clip_norm: float = Field(default=0.0, ge=0)
     """Largest Euclidean norm of all gradients together; 0 to leave them as they are."""
 
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Arithmetic of forward and backward pass; weights stay float32. "16-mixed" needs a GPU."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """Arithmetic of forward and backward pass; weights stay float32. "auto" is "bf16-mixed" where products in bfloat16 are native
+    and measured faster, else "32-true"; a run that is resumed keeps what it began with. "16-mixed" needs a GPU."""
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; "auto" takes a GPU if there is one."""
