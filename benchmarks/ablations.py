@@ -38,7 +38,7 @@ from occlureid.config import parse_assignments
 from occlureid.cues import Degradation, Degraded, ExactCues, build_parsing, build_pose
 from occlureid.data import open_dataset
 from occlureid.data.lip import read_parsing_world
-from occlureid.described import versions
+from occlureid.described import made_with
 from occlureid.parsing import ParserProvider, small_parser, train_parser
 from occlureid.runs import recipes
 from occlureid.synthetic import WorldSettings, write_world
@@ -117,7 +117,10 @@ def main() -> None:
         with alone():
             scores = prepare(world, options.methods)
         if records and scores:
-            write(records / "parser.json", {"world": world.to_dict(), "versions": versions(), "scores": scores})
+            write(
+                records / "parser.json",
+                {"world": world.to_dict(), **made_with(), "scores": scores},
+            )
         dataset = open_dataset(Path("world"))
         for method in options.methods:
             result = ablate(
@@ -135,7 +138,11 @@ def main() -> None:
                 continue
             print((result.folder / "ablation.md").read_text(encoding="utf-8"))
             if records:
-                record = {**result.record, "initial_weights": initial, "versions": versions()}
+                record = {
+                    **result.record,
+                    "initial_weights": initial,
+                    **made_with(),
+                }
                 write(records / f"ablation_{method}{options.suffix}.json", record)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from occlureid.arithmetic import processor
 from occlureid.coparsing import CoparseSettings, PersonImages, coparse
 from occlureid.coparsing.decoders import train_decoders
 
@@ -188,11 +188,6 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     return None
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from occlureid import methods
 from occlureid.cues import CueSettings
 from occlureid.data import open_dataset
-from occlureid.described import describe_dataset, score, versions
+from occlureid.described import describe_dataset, made_with, score
 from occlureid.plots import lines_svg
 
 RATES = {
@@ -84,7 +84,7 @@ def main() -> None:
             f"{name:20}  Rank-1 {row['rank_1']:6.1%} [{row['low']:.1%}, {row['high']:.1%}]  mAP {row['mAP_hits']:6.1%}"
         )
     if options.json:
-        record = {"versions": versions(), "checksum": dataset.checksum(), **table}
+        record = {**made_with(), "checksum": dataset.checksum(), **table}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if options.plots:

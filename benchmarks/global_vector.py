@@ -22,7 +22,7 @@ from torch import Tensor
 from occlureid import methods
 from occlureid.config import merge
 from occlureid.data import open_dataset
-from occlureid.described import describe_dataset, versions
+from occlureid.described import describe_dataset, made_with
 from occlureid.matching import distance_matrix
 from occlureid.runs import train
 from occlureid.types import Descriptor, Sample
@@ -79,7 +79,12 @@ def main() -> None:
     for name, row in record.items():
         print(f"{name:18} Rank-1 {row['protocol']:.1%}; among other cameras' images only {row['other cameras']:.1%}")
     if options.json:
-        whole = {"rank_1": record, "gallery": len(clean), "queries": len(described.query), "versions": versions()}
+        whole = {
+            "rank_1": record,
+            "gallery": len(clean),
+            "queries": len(described.query),
+            **made_with(),
+        }
         options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from occlureid.arithmetic import processor
 from occlureid.matching import MatchRule, Precision, distance_matrix
 from occlureid.types import Descriptor
 
@@ -104,11 +104,6 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     return None
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def compare(

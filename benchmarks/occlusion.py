@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from occlureid import methods
 from occlureid.data import open_dataset
-from occlureid.described import Described, describe_dataset, score, versions
+from occlureid.described import Described, describe_dataset, made_with, score
 from occlureid.evaluation import Report
 from occlureid.report import write_evaluation
 from occlureid.runs import train
@@ -33,7 +33,7 @@ TRAIN = {
     "weight_decay": 0.01,
     "schedule": "cosine",
     "warmup_epochs": 1,
-    "precision": "bf16-mixed",
+    "precision": "auto",
     "flip_probability": 0.5,
     "erasing_probability": 0.5,
     "workers": 1,
@@ -167,7 +167,12 @@ def main() -> None:
         settings = {
             k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if k not in {"json", "out"}
         }
-        record = {"settings": settings, "world": world.to_dict(), "versions": versions(), "runs": table}
+        record = {
+            "settings": settings,
+            "world": world.to_dict(),
+            **made_with(),
+            "runs": table,
+        }
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -17,7 +17,7 @@ from typing import Any
 from ablations import write
 
 from occlureid.data import open_dataset
-from occlureid.described import versions
+from occlureid.described import made_with
 from occlureid.figures import guidance_files, guidance_scores
 
 RUNS = {"+HCNet": "hcga-table6-hcnet", "+ISP": "hcga-table6-isp"}
@@ -64,7 +64,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     dataset = open_dataset(options.ablations / "world")
-    record: dict[str, Any] = {"data": {"name": dataset.name, "checksum": dataset.checksum()}, "versions": versions()}
+    record: dict[str, Any] = {
+        "data": {"name": dataset.name, "checksum": dataset.checksum()},
+        **made_with(),
+    }
     record["runs"] = {}
     for name, folder in RUNS.items():
         run = options.ablations / "hcga" / folder

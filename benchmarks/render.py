@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -22,7 +21,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from occlureid.described import versions
+from occlureid.arithmetic import processor
+from occlureid.described import made_with
 from occlureid.synthetic import World, WorldSettings, write_world
 
 GROUPS: dict[str, dict[str, Any]] = {
@@ -73,16 +73,6 @@ def writing(settings: WorldSettings, device: str, images: int, batch: int) -> Ca
             return count / (time.perf_counter() - begin)
 
     return measure
-
-
-def processor() -> str:
-    """What the system calls its processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def run_device(device: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -161,7 +151,7 @@ def main() -> None:
     measured = {device: run_device(device, options) for device in options.devices}
     if options.json:
         settings = {"size": options.size, "seed": options.seed, "repeats": options.repeats, "groups": GROUPS}
-        record = {"settings": settings, "versions": versions(), "devices": measured}
+        record = {"settings": settings, **made_with(), "devices": measured}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

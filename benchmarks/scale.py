@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import pickle
-import platform
 import random
 import secrets
 import statistics
@@ -31,6 +30,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from occlureid.arithmetic import processor
 from occlureid.gallery import Gallery, Item
 from occlureid.gallery.hits import SearchResult, merge_results
 from occlureid.gallery.scan import row_bytes
@@ -267,11 +267,6 @@ def plan(items: int, nodes: int, measured: dict[str, Any], assumed: dict[str, An
     row |= {"scan_ms": scan, "after_ms": after, "network_ms": wire}
     row |= {"p50_ms": totals[DRAWS // 2], "p99_ms": totals[int(0.99 * DRAWS)], "queries_a_second": 1e3 / (scan + rest)}
     return row
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

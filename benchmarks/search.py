@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
 
+from occlureid.arithmetic import processor
 from occlureid.gallery.layout import Block
 from occlureid.gallery.records import Columns, Filter
 from occlureid.gallery.scan import prepare_probe
@@ -221,11 +221,6 @@ def peak() -> float:
     """GiB; of the process's own pages (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines() if Path("/proc/self/status").exists() else []
     return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")), float("nan"))
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

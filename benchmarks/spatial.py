@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from occlureid.arithmetic import processor
 from occlureid.described import Described, score
 from occlureid.matching import MEMORY, MatchRule, Precision, distance_matrix, prune
 from occlureid.types import Descriptor
@@ -146,11 +146,6 @@ def probe(arguments: argparse.Namespace) -> None:
 def resident(field: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:

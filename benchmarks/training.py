@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from occlureid import methods
+from occlureid.arithmetic import processor, train_precision
 from occlureid.config import parse_assignments
 from occlureid.methods import Method
-from occlureid.training import TrainSettings
+from occlureid.training import TrainSettings, device_kind
 from occlureid.training.processes import start_processes
 from occlureid.training.step import Share, Updater
 from occlureid.types import KEYPOINT_NAMES, Cues
@@ -57,7 +58,7 @@ def main() -> None:
         "--repeats", type=int, default=5, help="batches of which the median counts (default: %(default)s)"
     )
     parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed", "16-mixed"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "32-true", "bf16-mixed", "16-mixed"])
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (default: %(default)s)")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further settings of the method")
     arguments = parser.parse_args()
@@ -66,6 +67,7 @@ def main() -> None:
     settings = TrainSettings.build(
         {"batch_size": arguments.batch, "accelerator": arguments.accelerator, "precision": arguments.precision}
     )
+    arguments.precision = train_precision(settings.precision, device_kind(settings))
     chosen = {"backbone": arguments.backbone, "size": size, **parse_assignments(arguments.set)}
     method = methods.create(arguments.method, arguments.classes, chosen)
     fabric = start_processes(settings)
@@ -87,11 +89,8 @@ def main() -> None:
 
     trained = median_rate(update, arguments.batch, arguments.repeats, fabric.device)
     described = median_rate(describe, arguments.batch, arguments.repeats, fabric.device)
-    where = (
-        torch.cuda.get_device_name(fabric.device)
-        if fabric.device.type == "cuda"
-        else f"CPU, {arguments.threads} threads"
-    )
+    threads = "" if fabric.device.type == "cuda" else f", {arguments.threads} threads"
+    where = f"{processor(fabric.device)}{threads}"
     print(
         f"{arguments.method}, {arguments.backbone}, {arguments.size}, batches of {arguments.batch}, {arguments.precision}"
     )

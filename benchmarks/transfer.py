@@ -21,7 +21,7 @@ from typing import Any
 from ablations import ALL, CHANGES, add_training, alone, bar, changes, initial_weights, write
 
 from occlureid.data import open_dataset, with_training
-from occlureid.described import versions
+from occlureid.described import made_with
 from occlureid.synthetic import WorldSettings, write_world
 from occlureid.transfer import matrix, transfer
 
@@ -117,7 +117,15 @@ def main() -> None:
     print(matrix(result.record))
     if record_file:
         about = {"worlds": {name: settings.to_dict() for name, settings in worlds.items()}, "looks": WORLDS}
-        write(record_file, {**result.record, **about, "initial_weights": initial, "versions": versions()})
+        write(
+            record_file,
+            {
+                **result.record,
+                **about,
+                "initial_weights": initial,
+                **made_with(),
+            },
+        )
 
 
 if __name__ == "__main__":

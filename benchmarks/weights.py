@@ -31,7 +31,7 @@ from occlureid import methods
 from occlureid.config import merge
 from occlureid.data import ReidDataset, join_training, open_dataset
 from occlureid.data.lip import ParsingDataset, read_parsing_world
-from occlureid.described import describe_dataset, score, versions
+from occlureid.described import describe_dataset, made_with, score
 from occlureid.landmarks import LandmarkRunSettings, read_landmark_worlds, small_landmarks, train_landmarks
 from occlureid.methods import sorn
 from occlureid.models.backbone import Backbone
@@ -97,7 +97,7 @@ BASE: dict[str, Any] = {
         "schedule": "cosine",
         "final_factor": 0.05,
         "warmup_epochs": 0.5,
-        "precision": "bf16-mixed",
+        "precision": "auto",
         "flip_probability": 0.5,
         "pad": 6,
         "erasing_probability": 0.3,
@@ -165,7 +165,7 @@ ONE_PASS: dict[str, Any] = {
     "batch_size": 32,
     "lr": 0.001,
     "warmup_epochs": 0.05,
-    "precision": "bf16-mixed",
+    "precision": "auto",
     "checkpoint_every": 200,
     "average_decay": 0.998,
     **PHOTOGRAPHS["train"],
@@ -225,7 +225,11 @@ def first_stage(out: Path) -> dict[str, Any]:
 
 def choose(out: Path) -> dict[str, Any]:
     """Trains those of ``TRIED`` alike, and scores them on the worlds to choose by."""
-    record: dict[str, Any] = {"versions": versions(), "worlds": CHOOSING, "tried": {}}
+    record: dict[str, Any] = {
+        **made_with(),
+        "worlds": CHOOSING,
+        "tried": {},
+    }
     for name, (recipe, worlds) in TRIED.items():
         folder, data = out / "tried" / name.replace(", ", "-").replace(" ", "-"), joined(out / "worlds", worlds)
         file = train(data, folder, recipe, started(out / "encoder.safetensors"), resume=True, progress=True).weights
@@ -235,7 +239,7 @@ def choose(out: Path) -> dict[str, Any]:
 
 def embed(out: Path) -> dict[str, Any]:
     """Trains the embedders that are shipped, stage by stage."""
-    record: dict[str, Any] = {"versions": versions(), "stages": {}}
+    record: dict[str, Any] = {**made_with(), "stages": {}}
     start = out / "encoder.safetensors"
     for name, (recipe, worlds) in STAGES.items():
         data = joined(out / "worlds", worlds)
@@ -258,7 +262,11 @@ def parse(out: Path) -> dict[str, Any]:
         data, out / "parser", settings.to_dict(), obstacles=training_obstacles(settings.train), resume=True, progress=True,
         bar=bar("judge"),
     )  # fmt: skip
-    return {"versions": versions(), "settings": PARSER, "scores": read(result.folder / "scores.json")}
+    return {
+        **made_with(),
+        "settings": PARSER,
+        "scores": read(result.folder / "scores.json"),
+    }
 
 
 def find_landmarks(out: Path) -> dict[str, Any]:
@@ -270,7 +278,11 @@ def find_landmarks(out: Path) -> dict[str, Any]:
         data, out / "landmarks", settings.to_dict(), obstacles=training_obstacles(settings.train), resume=True, progress=True,
         bar=bar("judge"),
     )  # fmt: skip
-    return {"versions": versions(), "settings": LANDMARKS, "scores": read(result.folder / "scores.json")}
+    return {
+        **made_with(),
+        "settings": LANDMARKS,
+        "scores": read(result.folder / "scores.json"),
+    }
 
 
 def scored(out: Path, weights: Path) -> dict[str, dict[str, float]]:

@@ -31,7 +31,17 @@ from torch.nn.functional import conv2d
 
 from occlureid.errors import SettingsError
 
-__all__ = ["FORCE", "Precision", "chosen", "native", "processor", "resolve", "speed", "train_precision"]
+__all__ = [
+    "FORCE",
+    "Precision",
+    "arithmetic_record",
+    "chosen",
+    "native",
+    "processor",
+    "resolve",
+    "speed",
+    "train_precision",
+]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -135,6 +145,11 @@ def _model_name() -> str:
             if name.strip() == "model name" and value.strip():
                 return value.strip()[:200]
     return platform.processor() or platform.machine()
+
+
+def arithmetic_record(device: torch.device | str = "cpu") -> dict[str, str]:
+    """What a record of figures says: the processor, and the arithmetic that "auto" means on it."""
+    return {"processor": processor(device), "auto": chosen(device)}
 
 
 def speed(device: torch.device | str) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from occlureid.arithmetic import Precision, arithmetic_record, processor, resolve
 from occlureid.data import CueSource, OrderedBatches, ReidDataset, ReidImages, Tally, make_loader
 from occlureid.errors import DataError
 from occlureid.matching import MatchRule
@@ -33,6 +34,7 @@ __all__ = [
     "dataset_record",
     "describe",
     "describe_dataset",
+    "made_with",
     "score",
     "versions",
     "write_index",
@@ -45,6 +47,11 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
 
 
+def made_with(device: str | torch.device = "cpu") -> dict[str, Any]:
+    """The versions, the processor and its arithmetic, as a record of figures has them."""
+    return {"versions": versions(), "arithmetic": arithmetic_record(device)}
+
+
 def describe(
     method: Method[Any],
     samples: Sequence[Sample],
@@ -53,7 +60,7 @@ def describe(
     batch_size: int = 64,
     workers: int = 0,
     device: str | torch.device = "cpu",
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     on_corrupt: Literal["fatal", "skip"] = "fatal",
     progress: Callable[[int, int], None] | None = None,
     tally: Tally | None = None,
@@ -67,7 +74,8 @@ def describe(
         batch_size: images at a time; has no influence on the result.
         workers: processes that read images.
         device: where the method runs; the result is on the CPU.
-        precision: "float32", or "bfloat16" to run the network in mixed precision.
+        precision: "float32", which gives about the same vectors on every processor; "bfloat16" to run the network in mixed
+            precision; "auto" for what this processor is best at (``occlureid.arithmetic``).
         on_corrupt: "fatal" raises on an unreadable image, "skip" leaves it out and says so in the second result.
         progress: called with (images done, images in all).
         tally: counts the images, those that were skipped, and those that were to be cropped and stayed whole.
@@ -79,8 +87,7 @@ def describe(
         DataError: an image cannot be read and ``on_corrupt`` is "fatal", or none can be read.
         MissingCueError: the method needs a cue that ``cues`` does not give.
     """
-    if precision not in ("float32", "bfloat16"):
-        raise DataError(f'precision must be "float32" or "bfloat16", got {precision!r}')
+    arithmetic = _arithmetic(precision, device)
     method.to(device)
     kind = torch.device(device).type
     images = ReidImages(samples, size=method.preprocess.size, cues=cues, crop=method.cropping(cues, "describe"))
@@ -93,7 +100,7 @@ def describe(
         for batch in loader:
             done += len(batch.indices) + len(batch.skipped)
             if len(batch.indices):
-                with torch.autocast(kind, torch.bfloat16) if precision == "bfloat16" else nullcontext():
+                with torch.autocast(kind, torch.bfloat16) if arithmetic == "bfloat16" else nullcontext():
                     pieces.append(method.describe(batch.images.to(device), batch.cues.to(device)).to("cpu"))
                 kept.extend(batch.indices.tolist())
             if progress:
@@ -101,6 +108,13 @@ def describe(
     if not pieces:
         raise DataError(f"none of the {len(samples)} images could be described")
     return Descriptor.cat(pieces).check(), kept
+
+
+def _arithmetic(precision: str, device: str | torch.device) -> Literal["float32", "bfloat16"]:
+    """What is computed in; a precision that is none is bad data here, as it always was."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise DataError(f'precision must be "auto", "float32" or "bfloat16", got {precision!r}')
+    return resolve(precision, device)
 
 
 @dataclass(frozen=True)
@@ -217,6 +231,8 @@ def describe_dataset(
         MissingCueError: as ``describe``.
     """
     source, cue_settings = dataset_cues(method, dataset, cues)
+    device = options.get("device", "cpu")
+    options["precision"] = precision = _arithmetic(options.get("precision", "float32"), device)
     parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
     skipped: dict[str, list[str]] = {}
     uncropped: dict[str, int] = {}
@@ -227,8 +243,8 @@ def describe_dataset(
         uncropped[name] = tally.uncropped
         parts[name] = descriptor, tuple(samples[i] for i in kept)
         skipped[name] = [str(samples[i].path) for i in sorted(set(range(len(samples))) - set(kept))]
-    precision = options.get("precision", "float32")
-    full = dataset_record(method, dataset, skipped, uncropped, precision, cue_settings, record or {})
+    more = {"processor": processor(device), **(record or {})}
+    full = dataset_record(method, dataset, skipped, uncropped, precision, cue_settings, more)
     return Described(
         parts["query"][0], parts["gallery"][0], parts["query"][1], parts["gallery"][1],
         method.rule, dataset.protocol, method.regions, full,
@@ -270,7 +286,7 @@ def dataset_record(
         dataset: the dataset.
         skipped: the unreadable images of query and gallery.
         uncropped: how many images of each were to be cropped and stayed whole.
-        precision: of the network.
+        precision: of the network: "float32" or "bfloat16".
         cue_settings: see ``dataset_cues``.
         more: to be kept as well.
     """
@@ -330,7 +346,7 @@ def score(
     rule_changes: Mapping[str, Any] | None = None,
     *,
     seed: int = 0,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     shortlist: int | None = None,
 ) -> Report:
     """Scores a described dataset by its method's rule, or by one with some values changed (an ablation).
@@ -339,7 +355,7 @@ def score(
         described: what ``describe_dataset`` gave.
         rule_changes: fields of ``MatchRule`` to change; the report says which rule was used.
         seed: of the bootstrap intervals.
-        precision: "float32" or "bfloat16", the arithmetic of the distances.
+        precision: the arithmetic of the distances, as of ``distance_matrix``; "float32" gives the same figures everywhere.
         shortlist: compare only so many gallery images of each query by their local vectors, as ``evaluate``.
 
     Raises:

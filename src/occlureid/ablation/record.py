@@ -75,6 +75,7 @@ def build_record(planned: Plan, dataset: ReidDataset, outcomes: Mapping[str, Out
                 "fingerprint": outcome.fingerprint,
                 "reported": row.printed.reported,
                 "reason": outcome.reason,
+                "arithmetic": arithmetic(outcome.report),
                 **measured(outcome.report),
                 "differences": _differences(row, outcome.report, reference, there.report if there else None),
             }
@@ -101,6 +102,21 @@ def _column(report: Report) -> str:
     """The definition of average precision that the dataset's literature quotes."""
     trapezoid = report.protocol.average_precision == "trapezoid"
     return "average_precision_trapezoid" if trapezoid else "average_precision"
+
+
+def arithmetic(report: Report | None) -> dict[str, Any]:
+    """What a row was trained, described and compared in, and on which processors, as far as its report knows."""
+    if report is None:
+        return {}
+    about, training = report.provenance, report.provenance.get("training") or {}
+    known = {
+        "training": (training.get("train") or {}).get("precision"),
+        "trained_on": training.get("processor"),
+        "describing": about.get("precision"),
+        "described_on": about.get("processor"),
+        "distances": about.get("distance_precision"),
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def measured(report: Report | None) -> dict[str, Any]:

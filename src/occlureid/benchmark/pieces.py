@@ -58,6 +58,19 @@ class Pieces:
     of: str
     queries: int
 
+    @staticmethod
+    def precision(folder: Path) -> str | None:
+        """The arithmetic of the trainings in a folder; None where none has been begun.
+
+        Raises:
+            DataError: what is there cannot be read.
+        """
+        path = folder / "benchmark.json"
+        every = _read_object(path).get("every") if path.is_file() else None
+        train = every.get("train") if isinstance(every, dict) else None
+        found = train.get("precision") if isinstance(train, dict) else None
+        return found if found in ("32-true", "bf16-mixed", "16-mixed") else None
+
     @classmethod
     def open(cls, folder: Path, made_with: dict[str, Any], queries: int) -> Pieces:
         """Opens the folder for pieces made with certain settings and data, which are written down at the first call.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from occlureid.arithmetic import processor
 from occlureid.data import OrderedBatches, ReidDataset, ReidImages, make_loader
 from occlureid.data.loader import Batch
 from occlureid.described import dataset_cues
@@ -62,6 +63,7 @@ def measure_rates(
         "rounds": rounds,
         "threads": torch.get_num_threads(),
         "device": device,
+        "processor": processor(device),
         "reference": reference,
         "methods": {
             name: {

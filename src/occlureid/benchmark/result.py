@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from occlureid import methods
+from occlureid.arithmetic import processor
 from occlureid.benchmark.charts import charts
 from occlureid.benchmark.fixed import FixedWorld
 from occlureid.benchmark.pieces import Piece, Pieces, replace_text, write_json
@@ -45,6 +46,7 @@ def write_result(
             "settings": settings.to_dict() | {"every": _without_path(settings.every)},
             "versions": versions(),
             "device": device,
+            "processor": processor(device),
             "interval": "95 %, percentile bootstrap of the mean over seeds, resampling test persons with all their queries",
             "spread": "standard deviation of the means of the single trainings",
         },

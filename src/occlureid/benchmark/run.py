@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from occlureid import methods
+from occlureid.arithmetic import train_precision
 from occlureid.benchmark.external import read_descriptors
 from occlureid.benchmark.fixed import FixedWorld, fixed_world
 from occlureid.benchmark.measure import measure, variants
 from occlureid.benchmark.pieces import Piece, Pieces, check_name
 from occlureid.benchmark.result import update_rates, write_result
 from occlureid.benchmark.settings import METHODS, BenchmarkSettings
+from occlureid.config import merge
 from occlureid.cues import CueSettings
 from occlureid.described import Described, describe_dataset
 from occlureid.errors import BusyError, MissingWeightsError, UsageError
@@ -224,6 +226,7 @@ def open_benchmark(
     weights = _initial_weights(settings)
     progress = bar("render") if bar else None
     with only_writer(out, _PATIENCE):
+        settings = _settled(settings, out, device)
         world = fixed_world(settings, out / "world", device=device, progress=progress)
         made_with = {
             "world": {"settings": settings.world.to_dict(), "truth": world.truth, "images": world.images},
@@ -235,6 +238,15 @@ def open_benchmark(
     if world.known is False:
         _log.warning("%s", world.sentence())
     return Benchmark(out, settings, world, pieces, device, bar)
+
+
+def _settled(settings: BenchmarkSettings, out: Path, device: str) -> BenchmarkSettings:
+    """The settings with the arithmetic of all trainings in place of "auto": that of the folder, or the best of this processor."""
+    train = settings.every.get("train", {})
+    if train.get("precision", "auto") != "auto":
+        return settings
+    chosen = Pieces.precision(out) or train_precision("auto", "cpu" if device == "cpu" else device)
+    return settings.with_changes(every=merge(settings.every, {"train": {"precision": chosen}}))
 
 
 def _initial_weights(settings: BenchmarkSettings) -> dict[str, str]:

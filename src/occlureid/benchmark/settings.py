@@ -28,7 +28,7 @@ _EVERY: dict[str, Any] = {
         "weight_decay": 0.01,
         "schedule": "cosine",
         "warmup_epochs": 1,
-        "precision": "bf16-mixed",
+        "precision": "auto",
         "flip_probability": 0.5,
         "erasing_probability": 0.5,
         "workers": 0,
@@ -84,7 +84,8 @@ class BenchmarkSettings(Settings):
     world: WorldSettings = Field(default_factory=_world)
     """the world: training split, queries of every visible fraction and obstacle, gallery"""
     every: dict[str, Any] = Field(default_factory=lambda: _EVERY)
-    """settings of every training, over the method's recipe: backbone, size, epochs, optimiser, first weights"""
+    """settings of every training, over the method's recipe: backbone, size, epochs, optimiser, first weights; train.precision
+    "auto" is settled when a folder is begun, so that all trainings in it are alike, whatever processors join in"""
     changes: dict[str, dict[str, Any]] = Field(default_factory=lambda: _CHANGES)
     """what a method needs changed at this size, over "every", by its name"""
     noise: dict[NoisyCue, dict[str, Rates]] = Field(default_factory=lambda: _NOISE)

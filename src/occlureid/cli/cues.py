@@ -74,7 +74,10 @@ def _add_building(command: argparse.ArgumentParser, providers: tuple[str, ...]) 
     command.add_argument("--sheet", type=Path, help="contact sheet to draw (default: contact_sheet.jpg among the cues)")
     command.add_argument("--batch-size", type=int, default=32, help="images at a time (default: 32)")
     command.add_argument(
-        "--precision", choices=("float32", "bfloat16", "float16"), default="float32", help="arithmetic of the network"
+        "--precision",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="float32",
+        help="arithmetic of the network; auto: what this processor is best at (default: float32)",
     )
     command.add_argument(
         "--on-corrupt", choices=("fatal", "skip"), default="fatal", help="what an unreadable image does"

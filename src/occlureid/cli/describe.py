@@ -49,7 +49,10 @@ def register(commands: Commands) -> None:
     describe.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     describe.add_argument("--workers", type=int, default=0, help="processes that read images (default: 0)")
     describe.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the network"
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="float32",
+        help="arithmetic of the network; auto: what this processor is best at (default: float32, much alike on all)",
     )
     describe.add_argument(
         "--on-corrupt", choices=("fatal", "skip"), default="fatal", help="what an unreadable image does"

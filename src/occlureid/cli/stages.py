@@ -65,7 +65,10 @@ def register(commands: Commands) -> None:
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the bootstrap intervals (default: 0)")
     evaluate.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="arithmetic of the distances"
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="float32",
+        help="arithmetic of the distances; auto: what this processor is best at (default: float32, the same on all)",
     )
     evaluate.add_argument(
         "--shortlist",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from occlureid.arithmetic import resolve
 from occlureid.cues.groupings import LABEL_SETS, label_set, part_flip
 from occlureid.cues.keypoints import FloatArray, to_landmarks
 from occlureid.cues.providers import ImageArray, as_arrays, fingerprint_of, weights_checksum
@@ -23,7 +24,7 @@ __all__ = ["PARSING_MODEL", "POSE_MODEL", "Precision", "TransformersParsing", "T
 POSE_MODEL = "usyd-community/vitpose-base-simple"
 PARSING_MODEL = "mattmdjaga/segformer_b2_clothes"
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 _TYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -33,10 +34,11 @@ class _Model:
     def __init__(
         self, kind: str, model: str, device: torch.device | str, precision: str, batch_size: int, **where: Any
     ) -> None:
-        if precision not in _TYPES or batch_size < 1:
+        if precision not in ("auto", *_TYPES) or batch_size < 1:
             raise SettingsError(
-                f"precision must be one of {', '.join(_TYPES)} and batch_size at least 1, got {precision!r}, {batch_size}"
+                f"precision must be one of auto, {', '.join(_TYPES)} and batch_size at least 1, got {precision!r}, {batch_size}"
             )
+        self.precision = precision if precision == "float16" else resolve(precision, device)
         lacking = [name for name in ("transformers", "scipy") if importlib.util.find_spec(name) is None]
         if lacking:
             raise MissingWeightsError(
@@ -58,7 +60,7 @@ class _Model:
                 "on the hub"
             ) from error
         self.checksum = weights_checksum(self.network)
-        self.device, self.type, self.batch_size = torch.device(device), _TYPES[precision], batch_size
+        self.device, self.type, self.batch_size = torch.device(device), _TYPES[self.precision], batch_size
         self.network.requires_grad_(False).eval().to(self.device, self.type)
 
     def run(self, images: list[ImageArray], **more: Any) -> Any:
@@ -85,7 +87,7 @@ class TransformersPose:
     Args:
         model: the name of a model on the hub (fetched by transformers, or from its cache), or a folder.
         device: where the network runs.
-        precision: the network's arithmetic.
+        precision: the network's arithmetic, "auto" for what this processor is best at.
         batch_size: images at a time; no part of the fingerprint.
         revision: of a model on the hub.
         local_only: take what is on this machine only.
@@ -115,7 +117,7 @@ class TransformersPose:
         if joints != 17:
             raise SettingsError(f"{model}: gives {joints} landmarks; expected the 17 of COCO")
         self.record: dict[str, Any] = {
-            "name": self.name, "model": model, "weights": self._model.checksum, "precision": precision,
+            "name": self.name, "model": model, "weights": self._model.checksum, "precision": self._model.precision,
             "processor": self._model.processor.to_dict(),
         }  # fmt: skip
         self.fingerprint = fingerprint_of(_portable(self.record))
@@ -162,7 +164,7 @@ class TransformersParsing:
         labels: the label set whose numbers the model uses; None to go by the names.
         rename: the name in a label set for a name in the model, such as {"trousers": "pants"}.
         device: where the network runs.
-        precision: the network's arithmetic.
+        precision: the network's arithmetic, "auto" for what this processor is best at.
         batch_size: images at a time; no part of the fingerprint.
         revision: of a model on the hub.
         local_only: take what is on this machine only.
@@ -195,7 +197,7 @@ class TransformersParsing:
         self.labels: str | None = found
         self._flip = part_flip(label_set(found).parts)
         self.record: dict[str, Any] = {
-            "name": self.name, "model": model, "weights": self._model.checksum, "precision": precision,
+            "name": self.name, "model": model, "weights": self._model.checksum, "precision": self._model.precision,
             "processor": self._model.processor.to_dict(), "labels": self.labels, "order": self._order,
         }  # fmt: skip
         self.fingerprint = fingerprint_of(_portable(self.record))

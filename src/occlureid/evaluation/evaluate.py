@@ -15,7 +15,7 @@ from occlureid.evaluation.metrics import Scores, score_blocks
 from occlureid.evaluation.report import Counts, Interval, QueryResult, Report, Slice
 from occlureid.evaluation.truth import Truth, find_truth
 from occlureid.evaluation.two_stages import score_two_stages
-from occlureid.matching import MEMORY, MatchRule, Precision, stream_distances
+from occlureid.matching import MEMORY, MatchRule, Precision, settled_precision, stream_distances
 from occlureid.types import Descriptor, Protocol, Sample
 
 __all__ = ["VISIBLE_BINS", "bootstrap_intervals", "evaluate"]
@@ -60,7 +60,7 @@ def evaluate(
         resamples: of the bootstrap, at least 1.
         top: how many of each query's nearest images the report names.
         memory: bytes of workspace for comparing descriptors.
-        precision: of comparing descriptors.
+        precision: of comparing descriptors; the report's provenance says which was used.
         shortlist: compare only so many gallery images of each query by the whole rule, those nearest without local vectors;
             they are ranked first, the rest after them as it is. Ignored images are not among them.
         provenance: settings, versions, checksums and the like, put into the report as they are; plain JSON values.
@@ -77,6 +77,9 @@ def evaluate(
     """
     if resamples < 1 or top < 1:
         raise UsageError(f"resamples and top must be at least 1, got {resamples} and {top}")
+    arithmetic = None
+    if rule is not None and not isinstance(source, Tensor):
+        arithmetic = settled_precision(rule, memory, precision, source[0].global_.device)
     truth = find_truth(query, gallery, protocol)
     _check_scorable(query, truth, protocol)
     ranks = max(_RANKS, *protocol.ranks)
@@ -117,7 +120,11 @@ def evaluate(
         by_visible_fraction=_by_visible_fraction(query, scored, columns),
         by_obstacle=_by_obstacle(query, scored, columns),
         queries=tuple(_query_result(i, sample, gallery, scores) for i, sample in enumerate(query)),
-        provenance={**(provenance or {}), "bootstrap": {"seed": seed, "resamples": resamples, "unit": "person"}},
+        provenance={
+            **(provenance or {}),
+            **({"distance_precision": arithmetic} if arithmetic else {}),
+            "bootstrap": {"seed": seed, "resamples": resamples, "unit": "person"},
+        },
         shortlist=shortlist,
     )
 

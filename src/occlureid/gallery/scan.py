@@ -4,7 +4,7 @@ A search must read every vector, and reading is what takes the time; bfloat16 ha
 lower bound of it that holds for certain, so that a search can prove which items cannot be among the nearest. With u = 2^-8
 (the largest relative error of rounding a number to bfloat16), an item x = (x_1, ..., x_P) of pieces (global vector, parts, and
 the weights that stand in A, see ``matching.kernel``), a query q, what is rounded with a hat, and the product accumulated in
-float32 but returned in bfloat16:
+float32 and returned in bfloat16 (or float32, which rounds less):
 
     |q . x - out| <= u' |out| + sum_p |x_p| (|q_p| rho_p + |q_p - q^_p| (1 + rho_p) + g |q^_p| (1 + rho_p))
 
@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from occlureid.arithmetic import chosen
 from occlureid.gallery.layout import Block
 from occlureid.gallery.records import Columns
 from occlureid.matching import MatchRule
@@ -37,6 +38,8 @@ _RESULT = _ROUNDING / (1 - _ROUNDING) * 1.001
 _FLOAT = 2.0**-23
 _PREPARED = 1024
 """Rows that are made ready at a time: their float32 copies stay small."""
+_WIDENED = 512
+"""Rows that are widened to float32 at a time."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -214,8 +217,17 @@ def lower_bounds(rule: MatchRule, probe: Probe, shard: Shard, rows: Tensor | Non
 
 
 def _product(vectors: Tensor, query: Tensor) -> Tensor:
-    """(n, Q) float32 of values rounded to bfloat16. As a product by columns, also where there is one only: it was quickest."""
-    return (vectors @ query.T).float()
+    """(n, Q) float32 of values rounded to bfloat16. As a product by columns, also where there is one only: it was quickest.
+
+    Where bfloat16 products are emulated, some rows at a time are widened and multiplied in float32, so that the copy stays in the
+    processor's cache. A single column is no product of matrices, and quicker as it is on those processors too.
+    """
+    if len(query) == 1 or chosen(vectors.device) == "bfloat16":
+        return (vectors @ query.T).float()
+    found, columns = torch.empty(len(vectors), len(query)), query.float().T
+    for some, out in zip(torch.split(vectors, _WIDENED), torch.split(found, _WIDENED), strict=True):
+        torch.mm(some.float(), columns, out=out)
+    return found
 
 
 def _coefficients(probe: Probe, rounding: Tensor, width: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from occlureid.arithmetic import resolve
 from occlureid.cues.providers import ImageArray, as_arrays, fingerprint_of, weights_checksum
 from occlureid.data.transforms import Resize
 from occlureid.errors import SettingsError
@@ -31,7 +32,7 @@ class LandmarkProvider:
     Args:
         landmarks: the file that ``train_landmarks`` wrote, or a network.
         device: where the network runs.
-        precision: of its arithmetic; the weights stay in float32.
+        precision: of its arithmetic, "auto" for what this processor is best at; the weights stay in float32.
         flip_test: run the mirrored image too, and take the mean of both heatmaps: twice the time.
         batch_size: images at a time; no part of the fingerprint.
 
@@ -50,14 +51,15 @@ class LandmarkProvider:
         landmarks: Path | str | TrainedLandmarks,
         *,
         device: torch.device | str = "cpu",
-        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32",
         flip_test: bool = False,
         batch_size: int = 32,
     ) -> None:
-        if precision not in _TYPES or batch_size < 1:
+        if precision not in ("auto", *_TYPES) or batch_size < 1:
             raise SettingsError(
-                f"precision must be one of {', '.join(_TYPES)} and batch_size at least 1, got {precision!r}, {batch_size}"
+                f"precision must be one of auto, {', '.join(_TYPES)} and batch_size at least 1, got {precision!r}, {batch_size}"
             )
+        precision = precision if precision == "float16" else resolve(precision, device)
         self.landmarks = landmarks if isinstance(landmarks, TrainedLandmarks) else load_landmarks(landmarks)
         self._device, self._type, self._batch_size = torch.device(device), _TYPES[precision], batch_size
         self._flip_test = flip_test

@@ -5,7 +5,14 @@ The one thing that is an order and no distance, because it depends on the rest o
 Re-ranking belongs in a module of its own beside these, taking distances and giving distances.
 """
 
-from occlureid.matching.distance import MEMORY, Precision, distance_matrix, pairwise_distances, stream_distances
+from occlureid.matching.distance import (
+    MEMORY,
+    Precision,
+    distance_matrix,
+    pairwise_distances,
+    settled_precision,
+    stream_distances,
+)
 from occlureid.matching.explain import Explanation, LocationMatches, best_matches, explain
 from occlureid.matching.kernel import part_weights
 from occlureid.matching.locations import join_padded, pad_locations, prune
@@ -29,6 +36,7 @@ __all__ = [
     "pairwise_distances",
     "part_weights",
     "prune",
+    "settled_precision",
     "shortlist_distances",
     "stream_distances",
     "stream_order",

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from occlureid.arithmetic import Precision, resolve
 from occlureid.errors import ShapeError, UsageError
 from occlureid.matching.kernel import (
     Ready,
@@ -23,9 +24,8 @@ from occlureid.matching.rule import MatchRule
 from occlureid.matching.spatial import fill_spatial, prepare_gallery, prepare_query, spatial_block
 from occlureid.types import Descriptor
 
-__all__ = ["MEMORY", "Precision", "distance_matrix", "pairwise_distances", "stream_distances"]
+__all__ = ["MEMORY", "Precision", "distance_matrix", "pairwise_distances", "settled_precision", "stream_distances"]
 
-Precision = Literal["float32", "bfloat16"]
 
 MEMORY = 64 * 2**20
 """Bytes of workspace beside the output, unless told otherwise."""
@@ -78,7 +78,9 @@ def distance_matrix(
         gallery: G images of the same model.
         memory: bytes of workspace beside the descriptors and the output. One pair at least is worked on, whatever it needs.
         precision: "bfloat16" multiplies cosine vectors in bfloat16, faster where the processor can, and rounds a distance by
-            up to about 1 %. Everything else stays float32; Euclidean distances are computed in float64.
+            up to about 1 %. Everything else stays float32; Euclidean distances are computed in float64. "auto" is bfloat16
+            where this processor is faster in it (``occlureid.arithmetic``) and the rule allows it: figures then depend on the
+            processor, which is why it is not the default.
         out: (Q, G) float32 to write to; also rows of a larger matrix.
 
     Returns:
@@ -91,7 +93,7 @@ def distance_matrix(
         UsageError: memory is not positive, or the precision is unknown or does not go with the rule.
     """
     check_pair(rule, query, gallery)
-    _check_options(rule, memory, precision)
+    precision = settled_precision(rule, memory, precision, query.global_.device)
     shape = (len(query), len(gallery))
     if out is None:
         out = torch.empty(shape, dtype=torch.float32, device=query.global_.device)
@@ -134,7 +136,7 @@ def stream_distances(
         UsageError: memory is not positive, or the precision is unknown or does not go with the rule.
     """
     check_pair(rule, query, gallery)
-    _check_options(rule, memory, precision)
+    precision = settled_precision(rule, memory, precision, query.global_.device)
     rows = _between(memory // 2 // max(4 * len(gallery), 1), len(query))
     buffer = torch.empty((rows, len(gallery)), dtype=torch.float32, device=query.global_.device)
     rest = max(memory - buffer.nbytes, 1)
@@ -144,13 +146,20 @@ def stream_distances(
         yield some, distance_matrix(rule, query[some], gallery, memory=rest, precision=precision, out=out)
 
 
-def _check_options(rule: MatchRule, memory: int, precision: str) -> None:
+def settled_precision(
+    rule: MatchRule, memory: int, precision: str, device: torch.device
+) -> Literal["float32", "bfloat16"]:
+    """The arithmetic of the distances: "auto" is float32 where a rule does not bear bfloat16.
+
+    Raises:
+        UsageError: memory is not positive, or the precision is unknown or does not go with the rule.
+    """
     if memory < 1:
         raise UsageError(f"memory must be a positive number of bytes, got {memory}")
-    if precision not in ("float32", "bfloat16"):
-        raise UsageError(f'precision must be "float32" or "bfloat16", got {precision!r}')
-    if precision == "bfloat16" and rule.metric == "euclidean" and rule.spatial_weight < 1:
+    euclidean = rule.metric == "euclidean" and rule.spatial_weight < 1
+    if precision == "bfloat16" and euclidean:
         raise UsageError('a Euclidean rule needs precision "float32": differences of squares do not survive bfloat16')
+    return "float32" if precision == "auto" and euclidean else resolve(precision, device)
 
 
 def _between(wanted: int, most: int) -> int:
@@ -158,7 +167,7 @@ def _between(wanted: int, most: int) -> int:
 
 
 def _fill_base(
-    rule: MatchRule, query: Descriptor, gallery: Descriptor, memory: int, precision: Precision, out: Tensor
+    rule: MatchRule, query: Descriptor, gallery: Descriptor, memory: int, precision: str, out: Tensor
 ) -> None:
     """Writes the distances by global vector and parts; a quarter of the memory is left to the matrix product itself."""
     dtype = torch.float64 if rule.metric == "euclidean" else getattr(torch, precision)

@@ -66,6 +66,19 @@ class ChunkRecord:
     bytes: int
 
 
+def began_with(out: Path) -> str | None:
+    """The arithmetic of the descriptors, or of the chunks of a job, that a folder holds; None where that is not known."""
+    for path in (out / "described.json", *sorted(out.glob(f"{_PREFIX}*/job.json"))):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            precision = content.get("record", content)["precision"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue  # not there, or damaged, which is said where it is read
+        if precision in ("float32", "bfloat16"):
+            return str(precision)
+    return None
+
+
 class ChunkFolder:
     """The chunks of one job, below the folder that the result will be in.
 

@@ -14,11 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from occlureid.arithmetic import Precision, resolve
 from occlureid.data import CueSource, ReidDataset, Tally
 from occlureid.described import Described, dataset_cues, dataset_record, describe, write_index
 from occlureid.errors import DataError, UsageError
 from occlureid.models.torchvision_operators import declare_missing
-from occlureid.scaleout.chunks import Chunk, ChunkFolder, ChunkRecord, join_descriptors
+from occlureid.scaleout.chunks import Chunk, ChunkFolder, ChunkRecord, began_with, join_descriptors
 from occlureid.scaleout.connection import Connection, cause_of, library
 from occlureid.types import Descriptor, Sample
 
@@ -53,7 +54,7 @@ def describe_on_ray(
     batch_size: int = 64,
     batches: int = 16,
     device: str = "cpu",
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
     on_corrupt: Literal["fatal", "skip"] = "fatal",
     overwrite: bool = False,
     bar: Callable[[str], Callable[[int, int], None]] | None = None,
@@ -72,7 +73,8 @@ def describe_on_ray(
         batch_size: images at a time.
         batches: batches of a chunk: what a death loses at the most.
         device: where the method runs on the workers; with "cuda" each worker asks Ray for one GPU, otherwise for one processor.
-        precision: as for ``describe``.
+        precision: as for ``describe``; "auto" goes on with what ``out`` was begun with, else it is what this process's processor
+            is best at, for all workers.
         on_corrupt: as for ``describe``.
         overwrite: replaces what ``out`` holds of other weights, data or options.
         bar: makes, for "query" and for "gallery", a function that is called with (images done, images in all).
@@ -90,6 +92,8 @@ def describe_on_ray(
     library()
     out = Path(out).absolute()
     source, cue_settings = dataset_cues(method, dataset, cues)
+    began = began_with(out) if precision == "auto" and not overwrite else None
+    precision = resolve(began or precision, device)
     options = _Options(batch_size, device, precision, on_corrupt)
     job = {
         **dataset_record(method, dataset, {}, {}, precision, cue_settings, {}),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from occlureid.ablation.plan import Plan, label
-from occlureid.ablation.record import Outcome, measured, paired
+from occlureid.ablation.record import Outcome, arithmetic, measured, paired
 from occlureid.data import ReidDataset
 from occlureid.described import versions
 from occlureid.errors import DataError, UsageError
@@ -116,6 +116,7 @@ def _cell(line: Line, first: Line | None, name: str, outcomes: Mapping[Cell, Out
         "fingerprint": outcome.fingerprint,
         "reported": _printed(line, name),
         "reason": outcome.reason,
+        "arithmetic": arithmetic(outcome.report),
         **measured(outcome.report),
         "differences": differences,
     }
