@@ -44,7 +44,10 @@ __all__ = [
 def versions() -> dict[str, str]:
     """The versions that a number depends on."""
     packages = ("occlureid", "torch", "timm", "numpy", "pillow")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+    found = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+    return found | {
+        "torch": str(torch.__version__)
+    }  # with its build ("+cu130"), which a package's metadata may leave out
 
 
 def made_with(device: str | torch.device = "cpu") -> dict[str, Any]:
