@@ -132,7 +132,7 @@ def native(device: torch.device | str) -> bool:
 def processor(device: torch.device | str = "cpu") -> str:
     """The name of a device, with the instructions that torch uses: "AMD EPYC, AVX512"."""
     device = torch.device(device)
-    if device.type == "cuda":
+    if device.type == "cuda" and torch.cuda.is_available():
         return str(torch.cuda.get_device_name(device))
     return f"{_model_name()}, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from occlureid import methods
+from occlureid.arithmetic import FORCE
 from occlureid.cli import main
 from occlureid.data import ReidDataset
 from occlureid.described import Described, describe_dataset
@@ -202,3 +203,17 @@ def test_the_command_line_describes_on_the_cluster(
     same(tmp_path / "there", Described.load(tmp_path / "here"))
     assert main([*command, str(tmp_path / "third"), "--ray", "auto", "--workers", "2"]) == 2
     assert "the cluster's processes do" in capsys.readouterr().err
+
+
+def test_auto_goes_on_with_what_was_begun(connected, dataset, method, tmp_path, monkeypatch) -> None:
+    """A job begun where "auto" is bfloat16 goes on in it where "auto" is float32; overwriting chooses anew."""
+    monkeypatch.setenv(FORCE, "bfloat16")
+    out = describe_on_ray(method, dataset, tmp_path / "out", address=connected.address, precision="auto")
+    assert Described.load(out).record["precision"] == "bfloat16"
+    monkeypatch.setenv(FORCE, "float32")
+    before = (out / "described.json").stat().st_mtime_ns
+    describe_on_ray(method, dataset, out, address=connected.address, precision="auto")
+    assert (out / "described.json").stat().st_mtime_ns == before
+    describe_on_ray(method, dataset, out, address=connected.address, precision="auto", overwrite=True)
+    assert Described.load(out).record["precision"] == "float32"
+    same(out, describe_dataset(method, dataset))

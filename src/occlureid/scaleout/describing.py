@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from occlureid.arithmetic import Precision, resolve
+from occlureid.arithmetic import Precision, processor, resolve
 from occlureid.data import CueSource, ReidDataset, Tally
 from occlureid.described import Described, dataset_cues, dataset_record, describe, write_index
 from occlureid.errors import DataError, UsageError
@@ -111,7 +111,7 @@ def describe_on_ray(
     if missing:
         with Connection(address) as cluster:
             _run(cluster, missing, (method, source), dataset, folder, options, progress)
-    _join(out, folder, plan, method, dataset, (precision, cue_settings))
+    _join(out, folder, plan, method, dataset, (precision, cue_settings), device)
     folder.remove()
     return out
 
@@ -240,8 +240,9 @@ def _join(
     method: Method[Any],
     dataset: ReidDataset,
     how: tuple[str, CueSettings | None],
+    device: str,
 ) -> None:
-    """Makes the described folder from its chunks."""
+    """Makes the described folder from its chunks; the processor that it names is that of this process."""
     (out / "described.json").unlink(missing_ok=True)
     kept: dict[str, list[Sample]] = {}
     skipped: dict[str, list[str]] = {}
@@ -262,7 +263,7 @@ def _join(
         kept[split] = [samples[number] for number in numbers]
         skipped[split] = [str(samples[number].path) for number in sorted(set(range(len(samples))) - set(numbers))]
         uncropped[split] = sum(record.uncropped for _, record in records)
-    record = dataset_record(method, dataset, skipped, uncropped, *how, {})
+    record = dataset_record(method, dataset, skipped, uncropped, *how, {"processor": processor(device)})
     write_index(out, kept["query"], kept["gallery"], method.rule, dataset.protocol, method.regions, record)
 
 
