@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from occlureid.demo import DEMO_WORLD, demo
+from occlureid.config import read_yaml
+from occlureid.demo import DEMO_WORLD, FROM_ENCODER, demo
 
 TINY = DEMO_WORLD.with_changes(train_persons=6, test_persons=4, cameras=2, train_images=2, size=(64, 32))
 CHANGES = {
@@ -31,6 +32,22 @@ def test_demo_goes_the_whole_path_and_goes_on(tmp_path: Path) -> None:
     before = (weights.stat().st_mtime_ns, report.read_bytes())
     assert demo(tmp_path, world=TINY, changes=CHANGES, date="2026-01-01") == report
     assert (weights.stat().st_mtime_ns, report.read_bytes()) == before
+
+
+def test_trainings_start_from_weights_of_the_package(tmp_path: Path) -> None:
+    shorter = {"model": CHANGES["model"], "train": {**CHANGES["train"], "epochs": 2}}
+    usual = {"model": CHANGES["model"], "train": {k: v for k, v in CHANGES["train"].items() if k != "epochs"}}
+    report = demo(
+        tmp_path, world=TINY, recipes=("demo-pgfa",), changes=usual, initial_weights="sorn-resnet10t", date="2026-01-01"
+    )
+    settings = read_yaml(tmp_path / "demo-pgfa" / "settings.yaml")
+    assert (settings["initial_weights"], settings["train"]["epochs"]) == ("sorn-resnet10t", FROM_ENCODER)
+    assert settings["train"]["precision"] in ("32-true", "bf16-mixed")
+    assert not any("random weights" in note for note in json.loads(report.with_suffix(".json").read_text())["notes"])
+    other = demo(
+        tmp_path / "other", world=TINY, recipes=("demo-pgfa",), changes=shorter, initial_weights="sorn-resnet10t"
+    )
+    assert read_yaml(other.parent / "demo-pgfa" / "settings.yaml")["train"]["epochs"] == 2  # what is asked for wins
 
 
 def test_the_packages_weights_rank_before_anything_is_trained(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from occlureid import methods
+from occlureid.config import merge
 from occlureid.data import open_dataset
 from occlureid.described import Described, describe_dataset, score
 from occlureid.evaluation import Report
@@ -20,6 +21,9 @@ __all__ = ["DEMO_WORLD", "demo"]
 DEMO_WORLD = WorldSettings(train_persons=60, test_persons=30, size=(192, 96), train_images=4, gallery_images=2)
 """A world small enough to be rendered in seconds."""
 
+FROM_ENCODER = 4
+"""Epochs of a training that starts from weights of the package."""
+
 Bar = Callable[[str], Callable[[int, int], None]]
 
 
@@ -29,6 +33,7 @@ def demo(
     world: WorldSettings = DEMO_WORLD,
     recipes: tuple[str, ...] = ("demo-pgfa", "demo-baseline"),
     changes: dict[str, object] | None = None,
+    initial_weights: str | None = None,
     device: str = "cpu",
     date: str = "",
     bar: Bar | None = None,
@@ -48,6 +53,8 @@ def demo(
         world: what to render.
         recipes: what to train.
         changes: values to change in each recipe (``RunSettings``).
+        initial_weights: a model of the package, from whose backbone all trainings start, for ``FROM_ENCODER`` epochs; None for
+            the first weights and the epochs of the recipes.
         device: where to render and to describe; training takes what its own settings say.
         date: as the report prints it.
         bar: makes a progress bar, a function of (done, of), from a label; without it nothing is drawn.
@@ -62,6 +69,8 @@ def demo(
         UsageError: ``out`` holds runs with other settings.
     """
     out = Path(out)
+    start = {} if initial_weights is None else {"initial_weights": initial_weights, "train": {"epochs": FROM_ENCODER}}
+    changes = merge(start, changes or {})
     root = write_world(world, out / "world", device=device, progress=bar("render the world") if bar else None)
     dataset = open_dataset(root)
     runs: dict[str, tuple[Described, Report]] = {}
@@ -74,7 +83,7 @@ def demo(
         if tell is not None:
             tell(f"first ranked lists, by {shipped.name} without any training: {first.resolve()}")
     for recipe in recipes:
-        result = train(dataset, out / recipe, recipe, changes or {}, resume=True, progress=bar is not None)
+        result = train(dataset, out / recipe, recipe, changes, resume=True, progress=bar is not None)
         split_bar = partial(_describing, bar, recipe) if bar else None
         described = describe_dataset(methods.restore(result.weights), dataset, device=device, bar=split_bar)
         described.save(out / recipe / "described")

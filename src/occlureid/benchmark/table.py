@@ -143,8 +143,9 @@ def rate_table(record: Record) -> str:
         for name, found in rates["methods"].items()
     ]
     threads = f"{rates['threads']} thread{'' if rates['threads'] == 1 else 's'}"
+    where = rates.get("processor", rates["device"])  # records of earlier versions do not name it
     legend = (
-        f"{rates['batch']} images at a time, {threads}, {rates['device']}; medians of {rates['rounds']} rounds in which all took "
+        f"{rates['batch']} images at a time, {threads}, {where}; medians of {rates['rounds']} rounds in which all took "
         "turns. Images are loaded and cropped already."
     )
     head = [

@@ -49,7 +49,10 @@ def _demo(options: argparse.Namespace) -> int:
     from occlureid.zoo import default_name
     from occlureid.zoo.loaded import Embedder, load_embedder
 
-    shipped: Embedder | None = load_embedder(device=options.device) if default_name() else None
-    report = demo(options.out, device=options.device, date=today(), bar=bar, shipped=shipped, tell=print)
+    name = default_name()
+    shipped: Embedder | None = load_embedder(name, device=options.device) if name else None
+    report = demo(
+        options.out, initial_weights=name, device=options.device, date=today(), bar=bar, shipped=shipped, tell=print
+    )
     print(f"report: {report.resolve()}")
     return 0
