@@ -1,4 +1,4 @@
-# make demo: a small world rendered, ranked with the shipped weights, two methods trained on it, and a report; make test: lint, types and tests.
+# make demo: a small world rendered, ranked with the shipped weights, two methods trained from them, and a report; make test: lint, types and tests.
 # Both make their own virtual environment from a bare clone; Python 3.11 or later and a package index are all they need.
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## render a world, rank it with the shipped weights, train PGFA and the baseline, report (about four minutes on two cores)
+demo: $(READY)  ## render a world, rank it with the shipped weights, train PGFA and the baseline from them, report (five minutes on one AVX2 core)
 	$(BIN)/occlureid demo --out runs/demo
 
 test: lint types unit  ## lint, types and tests

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from occlureid.arithmetic import resolve
 from occlureid.coparsing.layers import TILE, convolve, from_rows, normalise, product, to_rows, to_tiles
 from occlureid.coparsing.losses import person_losses
 from occlureid.coparsing.persons import PersonImages
@@ -146,7 +147,7 @@ class _Batch:
         self, persons: Sequence[PersonImages], settings: CoparseSettings, seed: int, device: torch.device
     ) -> None:
         self.settings = settings
-        self.precision = getattr(torch, settings.precision)
+        self.precision = getattr(torch, resolve(settings.precision, device))
         self.numbers = list(range(len(persons)))
         _, channels, self.height, self.width = persons[0].features.shape
         self.size = (room(len(persons[0])), _whole(self.height), _whole(self.width))
