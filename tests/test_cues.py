@@ -22,7 +22,7 @@ from occlureid.cues import (
     read_pose_list,
     sources_for,
 )
-from occlureid.cues import keypoints as keypoints_module
+from occlureid.cues import pose_files as pose_files_module
 from occlureid.errors import DataError, MissingCueError, SettingsError, ShapeError, UsageError
 from occlureid.types import KEYPOINT_NAMES, Cues, Sample
 
@@ -99,7 +99,7 @@ def test_zeros_were_not_found_and_confidences_are_clamped(tmp_path, given, kept)
 
 
 HOSTILE = [
-    ([], "of 17, 18 or 25 landmarks in one flat list, got 0 values"),
+    ([], "of 17, 18, 25, 26, 133 or 136 landmarks in one flat list, got 0 values"),
     ([1.0] * 53, "got 53 values"),
     ([1.0] * 57, "got 57 values"),
     ("[1, 2]", "got '"),
@@ -157,7 +157,7 @@ def test_a_huge_finite_exponent_is_no_coordinate(tmp_path):
 
 @pytest.mark.parametrize(("reader", "limit"), [(read_pose, "LARGEST_POSE"), (read_pose_list, "LARGEST_LIST")])
 def test_files_have_a_largest_size(tmp_path, monkeypatch, reader, limit):
-    monkeypatch.setattr(keypoints_module, limit, 100)
+    monkeypatch.setattr(pose_files_module, limit, 100)
     with pytest.raises(DataError, match="larger than 100 bytes"):
         reader(write(tmp_path / "a.json", " " * 101))
     with pytest.raises(DataError, match="cannot be read"):

@@ -218,10 +218,15 @@ def test_folders_of_other_tools_are_imported(tmp_path):
     listed = [{"image_id": "1.png", "keypoints": person, "score": 1.0} for person in people]
     (foreign / "alphapose-results.json").write_text(json.dumps(listed))
     summary = build_pose(root, PoseFolder(foreign, root))
-    assert (summary.images, summary.without_person, summary.several_people) == (6, 5, 1)
-    imported = PoseFolder(root / "pose", root).people(Sample(paths[0], "1", "1"))
-    assert imported.shape == (2, 18, 3), "everybody comes along"
-    assert build_pose(root, PoseFolder(foreign, root)).reused == 6
+    assert (summary.images, summary.without_person, summary.several_people, summary.without_file) == (1, 0, 1, 5)
+    assert "without a file to import, and left out: 5" in str(summary)
+    imported = PoseFolder(root / "pose", root)
+    assert imported.people(Sample(paths[0], "1", "1")).shape == (2, 18, 3), "everybody comes along"
+    assert [imported.has(Sample(path, "1", "1")) for path in paths] == [True, *[False] * 5], (
+        "no file does not become nobody"
+    )
+    again = build_pose(root, PoseFolder(foreign, root))
+    assert (again.reused, again.without_file) == (1, 5)
     with pytest.raises(UsageError, match="read and written at once"):
         build_pose(root, PoseFolder(root / "pose", root))
     for path in paths:

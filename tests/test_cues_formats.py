@@ -13,8 +13,9 @@ from occlureid.cues import GROUPINGS, LABEL_SETS, PartFolder, PoseFolder, groupi
 from occlureid.cues import arrays as arrays_module
 from occlureid.cues.arrays import read_array
 from occlureid.cues.groupings import part_flip
-from occlureid.cues.keypoints import read_pose, read_pose_list, to_landmarks
+from occlureid.cues.keypoints import to_landmarks
 from occlureid.cues.partmaps import group_labels, group_probabilities, read_labels, read_probabilities
+from occlureid.cues.pose_files import read_pose, read_pose_list
 from occlureid.errors import DataError, SettingsError
 from occlureid.types import KEYPOINT_NAMES, Sample
 
@@ -83,8 +84,10 @@ def test_results_are_keyed_by_number(tmp_path):
     write(tmp_path / "pose" / "keypoints_val_results_0.json", results)
     folder = PoseFolder(tmp_path / "pose", tmp_path)
     check_coco(folder(sample(tmp_path, "000000000042.jpg"), (8, 4)).keypoints.numpy())
-    assert folder.has(sample(tmp_path, "42.jpg"))
     assert not folder.has(sample(tmp_path, "43.jpg"))
+    assert PoseFolder(tmp_path / "pose", tmp_path).has(sample(tmp_path, "42.jpg"))
+    with pytest.raises(DataError, match=r"entry '42': fits two images below .*, 000000000042\.jpg and 42\.jpg"):
+        folder.has(sample(tmp_path, "42.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ def test_wrong_heatmaps(tmp_path):
         np.save(tmp_path / "a.npy", maps)
         with pytest.raises(DataError, match=r"a\.npy: .*" + message):
             read_heatmaps(tmp_path / "a.npy")
-    with pytest.raises(DataError, match="13, 17, 18 or 25 landmarks, got 5"):
+    with pytest.raises(DataError, match="13, 17, 18, 25, 26, 133 or 136 landmarks, got 5"):
         to_landmarks(np.ones((5, 3)))
 
 

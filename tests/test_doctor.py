@@ -370,7 +370,7 @@ def test_images_without_cues_are_named(market):
     examination = examine(market, images=False)
     assert found(examination, "pose_missing").names == (MARKET[4],)
     assert found(examination, "pose_missing").level == "warning"
-    assert found(examination, "pose_missing").advice.startswith(f'run "occlureid cues pose {market}"')
+    assert found(examination, "pose_missing").advice.startswith(f'run "occlureid cues pose {market} --overwrite"')
     assert found(examination, "parts_missing").names == (MARKET[5],)
     assert found(examination, "parts_missing").level == "error"
     assert MARKET[6] in found(examination, "parsing_labels").what

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import Commands, add_device, add_set, bar, layers
 from occlureid.cli.weights import weights_file
-from occlureid.errors import UsageError
+from occlureid.errors import MissingWeightsError, UsageError
 
 if TYPE_CHECKING:
     from occlureid.cues import CueCache, CueSummary, PartFolder, PoseFolder, Provider
     from occlureid.data import CueSource
     from occlureid.types import CueName
+    from occlureid.zoo.record import Task
 
 __all__ = ["register"]
 
@@ -22,6 +23,7 @@ _POSE = ("vitpose", "exact", "degraded", "import")
 _PARSING = ("segformer", "exact", "degraded", "import")
 _TRAINED_SUFFIX = ".safetensors"
 _TRAINED_BY: dict[tuple[str, ...], str] = {_POSE: "train-landmarks", _PARSING: "train-parser"}
+_TASKS: dict[tuple[str, ...], Task] = {_POSE: "landmarks", _PARSING: "parser"}
 
 
 def register(commands: Commands) -> None:
@@ -29,7 +31,7 @@ def register(commands: Commands) -> None:
     kinds = commands.group(
         "cues",
         "make landmarks or part maps for a folder of images",
-        "occlureid cues pose data/market --provider vitpose --device cuda",
+        "occlureid cues pose data/market --device cuda",
         title="kinds",
         metavar="KIND",
     )
@@ -66,8 +68,11 @@ def _add_building(command: argparse.ArgumentParser, providers: tuple[str, ...]) 
     trained = (
         f"a network that {_TRAINED_BY[providers]} has written, a file {_TRAINED_SUFFIX}, or a model of the package"
     )
-    command.add_argument("--provider", required=True, help=f"{', '.join(providers)}; or {trained}")
-    command.add_argument("--model", help="name of a model on the Hugging Face hub, or a folder with one")
+    command.add_argument("--provider", help=f"{', '.join(providers)}; or {trained} (default: the one for this)")
+    command.add_argument(
+        "--model",
+        help=f"with --provider {providers[0]}: a model on the Hugging Face hub by its name, or a folder with one",
+    )
     command.add_argument("--from", type=Path, dest="source", metavar="FOLDER", help="output of another tool to import")
     command.add_argument("--out", type=Path, help="folder that gets the cues (default: PATH itself)")
     command.add_argument("--cache", type=Path, help="folder that keeps what a provider has computed, by image")
@@ -112,6 +117,19 @@ def _is_trained(options: argparse.Namespace) -> bool:
 
 
 def _check(options: argparse.Namespace, providers: tuple[str, ...]) -> None:
+    """Takes the package's own network where no provider is named; refuses what does not go together."""
+    if options.source is not None and options.provider is None:
+        raise UsageError("--provider import goes with --from FOLDER, and only with it")
+    if options.provider is None:
+        from occlureid.zoo.catalogue import default_name
+
+        options.provider = providers[0] if options.model else default_name(_TASKS[providers])
+        if options.provider is None:
+            raise MissingWeightsError(
+                f"this package holds no network for this; give --provider: {', '.join(providers)}"
+            )
+    if options.model and options.provider != providers[0]:
+        raise UsageError(f"--model goes with --provider {providers[0]}, and only with it; leave one of the two out")
     if options.provider not in providers and not _is_trained(options):
         files = f"a file {_TRAINED_SUFFIX} of {_TRAINED_BY[providers]}"
         raise UsageError(f"no provider {options.provider!r}; choose one of: {', '.join(providers)}, or {files}")

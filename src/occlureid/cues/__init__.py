@@ -6,13 +6,16 @@ from occlureid.cues.degraded import Degraded
 from occlureid.cues.exact import ExactCues
 from occlureid.cues.groupings import GROUPINGS, LABEL_SETS, grouping_table
 from occlureid.cues.heatmaps import gaussian_heatmaps, heatmap_peaks, read_heatmaps
-from occlureid.cues.keypoints import choose_person, read_pose, read_pose_list
+from occlureid.cues.keypoints import People, choose_person
 from occlureid.cues.overlay import draw_cues, overlay_sheet
 from occlureid.cues.part_folder import PartFolder
 from occlureid.cues.partmaps import PART_NAMES, part_map, read_part_labels
+from occlureid.cues.placement import check_placement
+from occlureid.cues.pose_files import read_pose, read_pose_list
+from occlureid.cues.pose_folder import PoseCensus, PoseFolder
 from occlureid.cues.providers import Provider, ProviderSource
 from occlureid.cues.settings import CueSettings, Degradation
-from occlureid.cues.sources import PoseCensus, PoseFolder, join_sources, sources_for
+from occlureid.cues.sources import join_sources, sources_for
 from occlureid.cues.summary import CueSummary
 from occlureid.cues.transformers_models import TransformersParsing, TransformersPose
 
@@ -27,6 +30,7 @@ __all__ = [
     "Degraded",
     "ExactCues",
     "PartFolder",
+    "People",
     "PoseCensus",
     "PoseFolder",
     "Provider",
@@ -35,6 +39,7 @@ __all__ = [
     "TransformersPose",
     "build_parsing",
     "build_pose",
+    "check_placement",
     "choose_person",
     "draw_cues",
     "gaussian_heatmaps",

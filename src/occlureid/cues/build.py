@@ -21,17 +21,19 @@ from occlureid.cues.cache import CueCache
 from occlureid.cues.degraded import Degraded
 from occlureid.cues.groupings import label_set
 from occlureid.cues.images import listed_images
-from occlureid.cues.keypoints import FloatArray, read_pose
+from occlureid.cues.keypoints import People
 from occlureid.cues.mirror_writer import MirrorWriter, write_file
 from occlureid.cues.overlay import PART_TINTS
-from occlureid.cues.part_folder import LABELS_FILE
+from occlureid.cues.part_folder import LABELS_FILE, PartFolder
 from occlureid.cues.partmaps import LabelArray, read_labels
+from occlureid.cues.placement import check_placement
+from occlureid.cues.pose_files import read_people
+from occlureid.cues.pose_folder import PROVIDER_FILE, PoseFolder
 from occlureid.cues.providers import Provider
-from occlureid.cues.sources import PROVIDER_FILE, PoseFolder
 from occlureid.cues.summary import CueSummary, PartTally, PoseTally
 from occlureid.data.dataset import ReidDataset
 from occlureid.data.loader import CueSource
-from occlureid.errors import DataError, UsageError
+from occlureid.errors import DataError, MissingCueError, UsageError
 from occlureid.types import Cues, Sample
 
 __all__ = ["build_parsing", "build_pose"]
@@ -56,7 +58,7 @@ def build_pose(
     Args:
         images: a dataset, a folder of images, or image files.
         provider: a provider; or a source of keypoints such as ExactCues, Degraded, or a PoseFolder, whose files of another
-            tool are thereby imported, with everybody in them.
+            tool are thereby imported, with everybody in them; images without a file there get none, and are counted.
         out: the folder that gets ``pose``; the dataset's root, or the folder of the images, unless given.
         cache: what the provider has computed before, anywhere.
         batch_size: images handed to the provider at once.
@@ -68,29 +70,33 @@ def build_pose(
     Raises:
         UsageError: there are no images, ``pose`` holds cues of another provider and ``overwrite`` is False, or the provider
             gives no keypoints, or would read the folder that it writes.
-        DataError: an image cannot be read, or a file cannot be written.
+        MissingCueError: a folder of another tool's files has one for none of the images; nothing is written.
+        DataError: an image cannot be read, a file cannot be written or fits two images, two images would share a file, or
+            landmarks are not in pixels of their images.
     """
     samples, root = listed_images(images)
     _check(provider, "keypoints", batch_size)
     folder = (root if out is None else Path(out)) / "pose"
-    tally = PoseTally(threshold)
+    absent = _absent(samples, provider)
+    if isinstance(provider, PoseFolder):
+        check_placement(provider, samples)
+    tally = PoseTally(threshold, without_file=len(absent))
 
     def write(sample: Sample, cues: Cues, path: Path) -> None:
-        keypoints = cues.require("keypoints").double().numpy()
-        everybody = keypoints[None]
-        if isinstance(provider, PoseFolder):
+        people = People.of(cues.require("keypoints").double().numpy()[None])
+        if isinstance(provider, PoseFolder) and (found := provider.found(sample)) is not None:
             # Another tool's poses are imported whole: who is meant is chosen when the cues are read.
-            people = provider.people(sample)
-            everybody = np.zeros((0, 18, 3)) if people is None else people
-        everybody = everybody[(everybody[:, :, 2] > 0).any(axis=1)]
-        write_file(path, json.dumps(_pose_document(everybody)).encode())
-        tally.add(sample.path, everybody)
+            people = found
+        kept = (people.landmarks[:, :, 2] > 0).any(axis=1)
+        people = People(people.landmarks[kept], people.targets[kept])
+        write_file(path, json.dumps(_pose_document(people)).encode())
+        tally.add(sample.path, people)
 
     def reread(sample: Sample, path: Path) -> None:
-        tally.add(sample.path, read_pose(path))
+        tally.add(sample.path, read_people(path))
 
     writer = MirrorWriter(provider, folder, root, ".json", PROVIDER_FILE, {}, write, reread)
-    return tally.summary(*writer.run(samples, cache, batch_size, overwrite, on_corrupt, progress))
+    return tally.summary(*writer.run(samples, cache, batch_size, overwrite, on_corrupt, progress, absent))
 
 
 def build_parsing(
@@ -117,19 +123,27 @@ def build_parsing(
         batch_size: images handed to the provider at once.
         probabilities: write ``<mirror>.npz`` too: (K, H, W) in 255ths, which PartFolder prefers to the labels.
         overwrite: replace cues that something else has made.
-        on_corrupt: "fatal" raises on an unreadable image, "skip" leaves it out and says so in the summary.
+        on_corrupt: "fatal" raises on an unreadable image, and on one without a file where another tool's are imported; "skip"
+            leaves it out and says so in the summary.
         progress: called with (images done, images in all).
 
     Raises:
         UsageError: as ``build_pose``, or the parts are those of no label set.
-        DataError: an image cannot be read, or a file cannot be written.
+        MissingCueError: as ``build_pose``.
+        DataError: an image cannot be read, a file cannot be written or fits two images, or two images would share a file.
     """
     samples, root = listed_images(images)
     _check(provider, "part_map", batch_size)
     folder = (root if out is None else Path(out)) / "parts"
     labels, overlap = _label_set_of(provider)
     parts = label_set(labels).parts
-    tally = PartTally(parts)
+    absent = _absent(samples, provider)
+    if absent and on_corrupt == "fatal":
+        raise DataError(
+            f"{len(absent)} of {len(samples)} images have no part labels in the folder to import, first: {min(absent)}; make "
+            'them too, or leave these images out (on_corrupt "skip")'
+        )
+    tally = PartTally(parts, without_file=len(absent))
 
     def write(sample: Sample, cues: Cues, path: Path) -> None:
         maps = cues.require("part_map")
@@ -149,7 +163,26 @@ def build_parsing(
         tally.add(sample.path, read_labels(path, labels))
 
     writer = MirrorWriter(provider, folder, root, ".png", LABELS_FILE, {"labels": labels}, write, reread)
-    return tally.summary(*writer.run(samples, cache, batch_size, overwrite, on_corrupt, progress))
+    return tally.summary(*writer.run(samples, cache, batch_size, overwrite, on_corrupt, progress, absent))
+
+
+def _absent(samples: Sequence[Sample], provider: Provider | CueSource) -> frozenset[Path]:
+    """The images for which a folder to import has no file.
+
+    Raises:
+        MissingCueError: it has none at all.
+        DataError: a file fits two images.
+    """
+    source = provider.source if isinstance(provider, Degraded) else provider
+    if not isinstance(source, PoseFolder | PartFolder):
+        return frozenset()
+    absent = frozenset(sample.path for sample in samples if not source.has(sample))
+    if len(absent) == len(samples):
+        raise MissingCueError(
+            f"{source.root} has a file for none of the {len(samples)} images below {source.image_root}, the first of them "
+            f"{samples[0].path}; its files must be named as the images are, in folders named as theirs; nothing was written"
+        )
+    return absent
 
 
 def _check(provider: Provider | CueSource, cue: str, batch_size: int) -> None:
@@ -172,12 +205,15 @@ def _label_set_of(provider: Provider | CueSource) -> tuple[str, bool]:
     return _LABELS_OF_GROUPING.get(grouping, labels), overlap
 
 
-def _pose_document(people: FloatArray) -> dict[str, Any]:
+def _pose_document(people: People) -> dict[str, Any]:
     """AlphaPose's open form. A found landmark at exactly 0 would read as not found, so it moves by a ten-thousandth."""
-    found = (people[:, :, 2] > 0)[:, :, None]
-    values = people.round(4)
+    found = (people.landmarks[:, :, 2] > 0)[:, :, None]
+    values = people.landmarks.round(4)
     values = np.where(found & (values == 0), 0.0001, np.where(found, values, 0.0))
-    return {"version": "occlureid", "people": [{"pose_keypoints_2d": person.ravel().tolist()} for person in values]}
+    persons: list[dict[str, Any]] = [{"pose_keypoints_2d": person.ravel().tolist()} for person in values]
+    for row in np.flatnonzero(people.targets):
+        persons[int(row)]["is_target"] = True
+    return {"version": "occlureid", "people": persons}
 
 
 def _likeliest(maps: torch.Tensor, overlap: bool) -> LabelArray:

@@ -1,4 +1,4 @@
-"""Landmarks from pose estimators: AlphaPose (both JSON forms), OpenPose and COCO-17, to the 18 of ``KEYPOINT_NAMES``.
+"""Landmarks of pose estimators, whatever their order, as the 18 of ``KEYPOINT_NAMES``; and the person whom an image is of.
 
 Poses are arrays (P, 18, 3): x, y in pixels of the image that the estimator saw, and a confidence in [0, 1]. Rules:
 
@@ -11,44 +11,67 @@ Poses are arrays (P, 18, 3): x, y in pixels of the image that the estimator saw,
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from occlureid.errors import DataError, SettingsError
 
-__all__ = [
-    "LARGEST_LIST",
-    "LARGEST_POSE",
-    "FloatArray",
-    "choose_person",
-    "read_json",
-    "read_pose",
-    "read_pose_list",
-    "to_landmarks",
-]
+__all__ = ["FloatArray", "People", "choose_person", "landmarks_of", "shortly", "to_landmarks"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
-LARGEST_POSE = 4 * 2**20
-"""Bytes of the largest JSON file of one image that is read."""
-
-LARGEST_LIST = 512 * 2**20
-"""Bytes of the largest JSON file of many images that is read."""
-
 _FARTHEST = 1e6
 
-# For each landmark of KEYPOINT_NAMES, its place in the format's own order. COCO's 17 have no neck: see _landmarks.
+# For each landmark of KEYPOINT_NAMES, its place in the format's own order. COCO's 17 have no neck: see to_landmarks.
 _NECK = 1
 _COCO_17 = (0, 5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 _BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-_ORDERS: dict[int, tuple[int, ...]] = {17: _COCO_17, 18: tuple(range(18)), 25: _BODY_25}
+# Halpe's 26 of the body are COCO's 17, the top of the head, the neck, the middle of the hips and six of the feet; its 136 go on
+# with the face and the hands.
+_HALPE = (0, 18, *_COCO_17[2:])
+# COCO-WholeBody's 133 are COCO's 17, then feet, face and hands.
+_ORDERS: dict[int, tuple[int, ...]] = {
+    17: _COCO_17, 18: tuple(range(18)), 25: _BODY_25, 26: _HALPE, 133: _COCO_17, 136: _HALPE,
+}  # fmt: skip
+_WITHOUT_NECK = (17, 133)
+_COUNTS = "17, 18, 25, 26, 133 or 136"
 # GASM's 13: the head, then COCO's shoulders to ankles.
 _HEAD_13 = (0, 1, 2, 4, 6, 1, 3, 5, 8, 10, 12, 7, 9, 11)
 
-_SEEN = 2.0  # the flag that COCO's annotators give a landmark that the image shows; 1 is one that it hides
+
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """Everybody whom an estimator or annotator found in an image.
+
+    Attributes:
+        landmarks: (P, 18, 3) float64, in the file's order of people; P may be 0.
+        targets: (P,) bool, whom the file says that the image is of (``is_target``); nobody, where it does not say.
+    """
+
+    landmarks: FloatArray
+    targets: np.ndarray[Any, np.dtype[np.bool_]]
+
+    @classmethod
+    def of(cls, people: FloatArray) -> People:
+        """People of whom nobody is said to be the target.
+
+        Args:
+            people: (P, 18, 3).
+        """
+        return cls(people, np.zeros(len(people), np.bool_))
+
+    def chosen(self, threshold: float) -> int:
+        """The index of the person whom the image is of: of the targets, or of all where there are none, as ``choose_person``.
+
+        Raises:
+            SettingsError: there is nobody, or the threshold is out of range.
+        """
+        if not self.targets.any():
+            return choose_person(self.landmarks, threshold)
+        among = np.flatnonzero(self.targets)
+        return int(among[choose_person(self.landmarks[among], threshold)])
 
 
 def choose_person(people: FloatArray, threshold: float, ties: Literal["first", "last"] = "first") -> int:
@@ -77,136 +100,27 @@ def choose_person(people: FloatArray, threshold: float, ties: Literal["first", "
     return len(found) - 1 - int(found[::-1].argmax())
 
 
-def read_pose(path: Path) -> FloatArray:
-    """The people of one image.
-
-    Forms: OpenPose's and AlphaPose's "open" ``{"people": [{"pose_keypoints_2d": [...]}]}``; one person
-    ``{"keypoints": [...]}`` or a list of such objects, as COCO's tools write. Accepts 18 landmarks (OpenPose's COCO model,
-    AlphaPose), 25 (OpenPose's BODY_25) and 17 (COCO).
-
-    Returns:
-        (P, 18, 3) float64, in the file's order of people; P may be 0.
-
-    Raises:
-        DataError: the file is missing, too large, or not of this form; the file and the person are named.
-    """
-    content = read_json(path, LARGEST_POSE)
-    if isinstance(content, dict) and "keypoints" in content:
-        content = [content]
-    if isinstance(content, list):
-        return _stacked([_coco_person(entry, f"{path}: entry {number}") for number, entry in enumerate(content)])
-    if not isinstance(content, dict) or not isinstance(content.get("people"), list):
-        raise DataError(f'{path}: expected a JSON object with a list "people", got {_short(content)}')
-    people = []
-    for number, person in enumerate(content["people"]):
-        if not isinstance(person, dict) or "pose_keypoints_2d" not in person:
-            raise DataError(f'{path}: person {number} has no "pose_keypoints_2d"; got {_short(person)}')
-        people.append(_landmarks(person["pose_keypoints_2d"], f"{path}: person {number}"))
-    return _stacked(people)
-
-
-def read_pose_list(path: Path) -> dict[str, FloatArray]:
-    """The people of many images.
-
-    Forms: AlphaPose's default and COCO's results, ``[{"image_id": ..., "keypoints": [...], "score": ...}]``; and COCO's
-    annotations, ``{"images": [{"id": ..., "file_name": ...}], "annotations": [{"image_id": ..., "keypoints": [...]}]}``, whose
-    flag 2 (seen) is confidence 1, and whose flags 1 (hidden) and 0 are confidence 0.
-
-    Returns:
-        (P, 18, 3) float64 for each image, in the file's order of people; images without anybody are not in it. The key is the
-        ``file_name`` of annotations; else the ``image_id``, a number as text.
-
-    Raises:
-        DataError: the file is missing, too large, or not of this form; the file and the entry (from 0) are named.
-    """
-    content = read_json(path, LARGEST_LIST)
-    names: dict[object, str] | None = None
-    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
-        names = _coco_names(content.get("images"), path)
-        content = content["annotations"]
-    if not isinstance(content, list):
-        raise DataError(f"{path}: expected a JSON list, one object a person, got {_short(content)}")
-    people: dict[str, list[FloatArray]] = {}
-    for number, entry in enumerate(content):
-        image = entry.get("image_id") if isinstance(entry, dict) else None
-        if names is None:
-            # AlphaPose names the file; COCO's results number the image, and always score the person.
-            numbered = type(image) is int and isinstance(entry.get("score"), int | float)
-            image = str(image) if numbered else image
-        elif type(image) in (int, str):
-            image = names.get(image)
-        if not isinstance(image, str) or "keypoints" not in entry:
-            raise DataError(f'{path}: entry {number} needs an "image_id" (text) and "keypoints", got {_short(entry)}')
-        landmarks = _coco_person(entry, f"{path}: entry {number} ({image[:80]!r})", flags=names is not None)
-        people.setdefault(image, []).append(landmarks)
-    return {image: _stacked(found) for image, found in people.items()}
-
-
-def _coco_names(images: Any, path: Path) -> dict[object, str]:
-    """The file name of each image number of a COCO file of annotations."""
-    if not isinstance(images, list):
-        raise DataError(f'{path}: COCO annotations need a list "images", got {_short(images)}')
-    names: dict[object, str] = {}
-    for number, image in enumerate(images):
-        key, name = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (None, None)
-        if type(key) not in (int, str) or not isinstance(name, str) or key in names:
-            raise DataError(f'{path}: image {number} needs an "id" of its own and a "file_name", got {_short(image)}')
-        names[key] = name
-    return names
-
-
-def _coco_person(entry: Any, where: str, flags: bool = False) -> FloatArray:
-    """(18, 3) from an object with "keypoints"; ``flags``: the third number of each is COCO's 0, 1 or 2."""
-    if not isinstance(entry, dict) or "keypoints" not in entry:
-        raise DataError(f'{where} needs "keypoints", got {_short(entry)}')
-    values = entry["keypoints"]
-    if flags and isinstance(values, list):
-        thirds = values[2::3]
-        if any(type(value) not in (int, float) or value not in (0, 1, 2) for value in thirds):
-            raise DataError(f"{where}: COCO annotations flag each landmark 0, 1 or 2, got others")
-        values = [float(value == _SEEN) if place % 3 == 2 else value for place, value in enumerate(values)]
-    return _landmarks(values, where)
-
-
-def _stacked(people: list[FloatArray]) -> FloatArray:
-    return np.stack(people) if people else np.zeros((0, 18, 3))
-
-
-def _short(value: Any) -> str:
+def shortly(value: Any) -> str:
+    """A value from a file, in a few words of a message."""
     return repr(value)[:60] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
+def landmarks_of(values: Any, where: str) -> FloatArray:
+    """(18, 3) from the flat list of x, y, confidence that a file has.
 
-
-def read_json(path: Path, largest: int) -> Any:
-    """A JSON file of at most ``largest`` bytes, without NaN and infinity.
+    Args:
+        values: the list, of 17, 18, 25, 26, 133 or 136 landmarks; see ``to_landmarks``.
+        where: file and person, for messages.
 
     Raises:
-        DataError: the file cannot be read, is larger, or is not JSON.
+        DataError: it is no such list, or holds numbers that cannot be.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(data) > largest:
-        raise DataError(f"{path}: larger than {largest:,} bytes, the most that is read")
-    try:
-        return json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({str(error)[:160]})") from error
-
-
-def _landmarks(values: Any, where: str) -> FloatArray:
-    """(18, 3) from the flat list of a file."""
     if not isinstance(values, list) or len(values) % 3 or len(values) // 3 not in _ORDERS:
-        got = f"{len(values)} values" if isinstance(values, list) else _short(values)
-        raise DataError(f"{where}: expected x, y, confidence of 17, 18 or 25 landmarks in one flat list, got {got}")
+        got = f"{len(values)} values" if isinstance(values, list) else shortly(values)
+        raise DataError(f"{where}: expected x, y, confidence of {_COUNTS} landmarks in one flat list, got {got}")
     wrong = [value for value in values if type(value) not in (int, float)]
     if wrong:
-        raise DataError(f"{where}: expected numbers only, got {_short(wrong[0])}")
+        raise DataError(f"{where}: expected numbers only, got {shortly(wrong[0])}")
     try:
         triples = np.array([float(value) for value in values]).reshape(-1, 3)
     except OverflowError as error:
@@ -225,10 +139,11 @@ def to_landmarks(triples: FloatArray) -> FloatArray:
     """Landmarks of another order as the 18 of ``KEYPOINT_NAMES``; one that was not found has zeros.
 
     Args:
-        triples: (J, 3) x, y, confidence: J = 13 (GASM: head, then COCO's shoulders to ankles), 17 (COCO), 18 or 25 (BODY_25).
+        triples: (J, 3) x, y, confidence: J = 13 (GASM: head, then COCO's shoulders to ankles), 17 (COCO), 18, 25 (OpenPose's
+            BODY_25), 26 or 136 (Halpe), or 133 (COCO-WholeBody).
 
     Returns:
-        (18, 3) float64. Of 13 and 17 the neck is the mean of the shoulders, where both were found; of 13 the nose is the
+        (18, 3) float64. Of 13, 17 and 133 the neck is the mean of the shoulders, where both were found; of 13 the nose is the
         head, and eyes and ears were not found.
 
     Raises:
@@ -236,12 +151,12 @@ def to_landmarks(triples: FloatArray) -> FloatArray:
     """
     count = len(triples)
     if count != 13 and count not in _ORDERS:
-        raise DataError(f"expected 13, 17, 18 or 25 landmarks, got {count}")
+        raise DataError(f"expected 13, {_COUNTS} landmarks, got {count}")
     found = np.where((triples[:, 2] > 0)[:, None], triples, 0.0)
     landmarks = np.zeros((18, 3))
     order = list(_HEAD_13 if count == 13 else _ORDERS[count])
     landmarks[: len(order)] = found[order]
-    if count in (13, 17):
-        shoulders = found[5:7] if count == 17 else found[1:3]
+    if count == 13 or count in _WITHOUT_NECK:
+        shoulders = found[1:3] if count == 13 else found[5:7]
         landmarks[_NECK] = shoulders.mean(axis=0) if (shoulders[:, 2] > 0).all() else 0.0
     return landmarks

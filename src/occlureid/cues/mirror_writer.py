@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from occlureid.cues.cache import CueCache
 from occlureid.cues.degraded import Degraded
-from occlureid.cues.mirror import mirrored, stems
+from occlureid.cues.mirror import check_distinct, file_names, mirrored, stems
 from occlureid.cues.providers import Provider, cached_cues, fingerprint_of
 from occlureid.data.images import read_image
 from occlureid.data.loader import CueSource
@@ -57,19 +57,22 @@ class MirrorWriter:
         overwrite: bool,
         on_corrupt: Literal["fatal", "skip"],
         progress: Callable[[int, int], None] | None,
+        absent: frozenset[Path] = frozenset(),
     ) -> tuple[int, list[str]]:
-        """Goes through the images; the arguments are those of ``build_pose``.
+        """Goes through the images; the arguments are those of ``build_pose``, and images that get no file.
 
         Returns:
             How many files were there already, and why images were skipped.
 
         Raises:
             UsageError: the folder holds cues of another maker, or would be read and written at once.
-            DataError: an image cannot be read, or a file cannot be written.
+            DataError: two images would share a file, an image cannot be read, or a file cannot be written.
         """
         if on_corrupt not in ("fatal", "skip"):
             raise UsageError(f'on_corrupt must be "fatal" or "skip", got {on_corrupt!r}')
+        check_distinct(samples, self._root)
         self._claim(samples, overwrite)
+        samples = [sample for sample in samples if sample.path not in absent]
         reused, done, skipped = 0, 0, list[str]()
         for start in range(0, len(samples), batch_size):
             chunk = samples[start : start + batch_size]
@@ -148,8 +151,9 @@ class MirrorWriter:
                 )
             # What is left of the old ones when this call is killed must not pass for the new ones.
             for sample in samples:
-                for suffix in {self._suffix, ".npz"}:
-                    self._path(sample).with_suffix(suffix).unlink(missing_ok=True)
+                for name in file_names(mirrored(sample.path, self._root)):
+                    for suffix in {self._suffix, ".npz", ".npy", ".confidence_fields.npy"}:
+                        (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
         write_file(self._record_path, json.dumps(wanted, indent=2).encode())
 
 

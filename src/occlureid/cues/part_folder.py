@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from occlureid.cues.groupings import GROUPINGS, grouping_table, label_set, part_flip
-from occlureid.cues.keypoints import read_json
-from occlureid.cues.mirror import mirrored, stems
-from occlureid.cues.partmaps import group_labels, group_probabilities, part_map, read_labels, read_probabilities
+from occlureid.cues.json_files import read_json
+from occlureid.cues.mirror import Claims, file_names, mirrored
+from occlureid.cues.partmaps import (
+    group_labels,
+    group_probabilities,
+    is_coloured,
+    part_map,
+    read_labels,
+    read_probabilities,
+)
 from occlureid.errors import DataError, MissingCueError, SettingsError, UsageError
 from occlureid.types import CueName, Cues, Sample
 
@@ -19,6 +26,9 @@ LABELS_FILE = "labels.json"
 """In a folder of part maps: what its files hold, such as ``{"labels": "lip20", "values": "logits"}``."""
 
 _LARGEST_SETTINGS = 2**20
+
+_FIELDS = ".confidence_fields"  # what BPBReID puts between an image's name and .npy
+_GREY = "_gray"  # what Graphonomy puts before .png for the labels, beside a picture of them
 
 
 def read_labels_file(root: Path) -> tuple[str, Literal["probability", "logits"]]:
@@ -48,9 +58,11 @@ def read_labels_file(root: Path) -> tuple[str, Literal["probability", "logits"]]
 class PartFolder:
     """Part maps (K, H, W) from the files of a parser, one an image, and the foreground that they make up.
 
-    For the image ``query/a.jpg`` there is a single-channel PNG of labels ``query/a.png``, of the image's size, or an array of
-    probabilities (``query/a.npy``, ``query/a.npz``, or BPBReID's ``query/a.jpg.confidence_fields.npy``), of any size, which is
-    resized and stays soft. Where there is an array it is taken. What the numbers mean stands in ``labels.json``.
+    For the image ``query/a.jpg`` there is a single-channel PNG of labels ``query/a.png``, of the image's size (or
+    ``query/a_gray.png``, beside a coloured ``query/a.png``, as Graphonomy writes both), or an array of probabilities
+    (``query/a.npy``, ``query/a.npz``, or BPBReID's ``query/a.jpg.confidence_fields.npy``), of any size, which is resized and
+    stays soft. Names may keep the image's suffix (``query/a.jpg.png``). Where there is an array it is taken. What the numbers
+    mean stands in ``labels.json``. The files are those that are there when the folder is opened; each may be one image's only.
 
     Args:
         root: the folder.
@@ -89,6 +101,9 @@ class PartFolder:
             )
         stored, self._values = read_labels_file(self.root)
         self.labels = stored if labels is None else labels
+        self._claims = Claims(self.image_root)
+        self._found: dict[str, dict[str, Path]] = {kind: {} for kind in ("fields", ".npz", ".npy", ".png", "grey")}
+        self._sort_in()
         # A silhouette has no parts to tell apart, but is all that a method needs which wants the foreground.
         self.grouping = grouping if "part_map" in self.cues else "sorn2"
         if self.grouping != "labels" and self.grouping not in GROUPINGS:
@@ -96,27 +111,59 @@ class PartFolder:
         self.parts = tuple(name for name in grouping_table(self.labels, self.grouping) if name != "background")
         self._flip = part_flip(self.parts) if "part_map" in self.cues else ()
 
-    def _file(self, sample: Sample) -> Path | None:
+    def _sort_in(self) -> None:
+        """Notes which files there are."""
+        for path in sorted(self.root.rglob("*")):
+            suffix = path.suffix.lower()
+            if suffix not in (".npz", ".npy", ".png"):
+                continue
+            stem = path.relative_to(self.root).with_suffix("").as_posix()
+            if suffix == ".npy" and stem.endswith(_FIELDS):
+                self._found["fields"][stem.removesuffix(_FIELDS)] = path
+            if suffix == ".png" and stem.endswith(_GREY):
+                self._found["grey"][stem.removesuffix(_GREY)] = path
+            self._found[suffix][stem] = path
+
+    def _file(self, sample: Sample, kinds: tuple[str, ...] = ("fields", ".npz", ".npy", ".png", "grey")) -> Path | None:
         image = mirrored(sample.path, self.image_root)
-        bases = stems(image)
-        names = [f"{base}{suffix}" for suffix in (".npz", ".npy", ".png") for base in bases]
-        names[0:0] = [f"{base}.confidence_fields.npy" for base in (image.as_posix(), *bases)]
-        return next((path for name in names if (path := self.root / name).is_file()), None)
+        names = file_names(image)
+        for kind in kinds:
+            name = next((name for name in names if name in self._found[kind]), None)
+            if name is None:
+                continue
+            path = self._found[kind][name]
+            if kind == ".png" and name in self._found["grey"] and is_coloured(path):
+                path = self._found["grey"][name]
+            self._claims.claim(path, image)
+            return path
+        return None
+
+    def label_image(self, sample: Sample) -> Path | None:
+        """The PNG of labels for an image, also where there is an array, which is taken before it; None where there is none.
+
+        Raises:
+            DataError: as ``has``.
+        """
+        return self._file(sample, (".png", "grey"))
 
     def has(self, sample: Sample) -> bool:
-        """Whether there is a file for an image."""
+        """Whether there is a file for an image.
+
+        Raises:
+            DataError: it is another image's as well, or the image is not below ``image_root``.
+        """
         return self._file(sample) is not None
 
     def __call__(self, sample: Sample, size: tuple[int, int]) -> Cues:
         """The maps, of the image's size.
 
         Raises:
-            DataError: the file is missing, damaged, or labels of another size than the image.
+            DataError: the file is missing, damaged, another image's as well, or labels of another size than the image.
         """
         path = self._file(sample)
         if path is None:
             raise DataError(f"{sample.path}: there are no part labels for it below {self.root}")
-        if path.suffix == ".png":
+        if path.suffix.lower() == ".png":
             labels = read_labels(path, self.labels)
             if labels.shape != size:
                 raise DataError(

@@ -20,6 +20,7 @@ __all__ = [
     "LabelArray",
     "group_labels",
     "group_probabilities",
+    "is_coloured",
     "part_map",
     "read_labels",
     "read_part_labels",
@@ -50,6 +51,15 @@ def read_part_labels(path: Path, parts: int = len(PART_NAMES)) -> LabelArray:
     if int(labels.max()) > parts:
         raise DataError(f"{path}: expected labels from 0 (background) to {parts}, found {int(labels.max())}")
     return labels
+
+
+def is_coloured(path: Path) -> bool:
+    """Whether a PNG is a picture of labels in colour, rather than labels.
+
+    Raises:
+        DataError: it is missing, damaged, or no PNG.
+    """
+    return open_image(path, formats=("PNG",)).mode not in ("L", "P")
 
 
 def part_map(labels: LabelArray, parts: int = len(PART_NAMES)) -> Tensor:

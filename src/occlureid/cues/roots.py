@@ -55,24 +55,34 @@ def sources_for_dataset(
         threshold: see ``PoseFolder``; that of the settings unless given.
         settings: where the cues come from, and how much they are spoiled.
 
+    No two images of the dataset, samples or not, may share a file of cues.
+
     Returns:
         None if nothing is needed.
 
     Raises:
         MissingCueError: as ``sources_for``, for any of the folders.
         UsageError: there is no such cue.
+        DataError: as ``sources_for``.
     """
     needs = tuple(needs)
     roots = sorted(dataset.roots, key=lambda root: -len(root.parts))
-    groups: dict[Path, list[Sample]] = {}
-    for sample in samples:
-        root = next((root for root in roots if sample.path.is_relative_to(root)), dataset.root)
-        groups.setdefault(root, []).append(sample)
+
+    def grouped(samples: Iterable[Sample]) -> dict[Path, list[Sample]]:
+        groups: dict[Path, list[Sample]] = {}
+        for sample in samples:
+            root = next((root for root in roots if sample.path.is_relative_to(root)), dataset.root)
+            groups.setdefault(root, []).append(sample)
+        return groups
+
+    def source_of(root: Path) -> CueSource | None:
+        return sources_for(
+            root, needs, groups.get(root, []), threshold, settings=settings, images=everything.get(root, [])
+        )
+
+    groups, everything = grouped(samples), grouped((*dataset.train, *dataset.query, *dataset.gallery))
     if len(groups) <= 1:
-        root = next(iter(groups), dataset.root)
-        return sources_for(root, needs, samples, threshold, settings=settings)
-    found = [
-        (root, sources_for(root, needs, groups[root], threshold, settings=settings)) for root in roots if root in groups
-    ]
+        return source_of(next(iter(groups), dataset.root))
+    found = [(root, source_of(root)) for root in roots if root in groups]
     sources = tuple((root, source) for root, source in found if source is not None)
     return RootedSources(sources) if sources else None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from occlureid.cues.keypoints import FloatArray, choose_person
+from occlureid.cues.keypoints import People
 from occlureid.cues.partmaps import LabelArray
 
 __all__ = ["CueSummary", "PartTally", "PoseTally"]
@@ -27,6 +27,7 @@ class CueSummary:
         images: images with cues.
         reused: of these, how many had been written by an earlier call.
         skipped: unreadable images and why, in the order met.
+        without_file: images for which a folder of another tool, imported, has no file; they are not among ``images``.
         without_person: images with no landmark of confidence >= threshold, or with an empty part map.
         several_people: images with more than one person, of whom one is chosen (0 for part maps).
         threshold: the least confidence that counts.
@@ -51,6 +52,7 @@ class CueSummary:
     part_areas: Mapping[str, float] = field(default_factory=dict)
     part_seen: Mapping[str, float] = field(default_factory=dict)
     worst: tuple[Path, ...] = ()
+    without_file: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -64,6 +66,8 @@ class CueSummary:
             f"{self.images} images ({self.reused} done before), {len(self.skipped)} skipped",
             f"without a person: {self.without_person}{share}",
         ]
+        if self.without_file:
+            lines.append(f"without a file to import, and left out: {self.without_file}")
         if self.skipped:
             lines.append(f"first skipped: {self.skipped[0]}")
         if self.kind == "pose":
@@ -83,22 +87,23 @@ class PoseTally:
 
     Args:
         threshold: the least confidence that counts.
+        without_file: how many images are left out for want of a file.
     """
 
-    def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
+    def __init__(self, threshold: float, without_file: int = 0) -> None:
+        self._threshold, self._without_file = threshold, without_file
         self._several = 0
         self._rows: list[tuple[int, float, Path]] = []
         # Confidences are counted in hundredths: a million images must not fill the memory.
         self._confidences = np.zeros(101, np.int64)
 
-    def add(self, path: Path, people: FloatArray) -> None:
-        """Counts an image's people, (P, 18, 3)."""
-        self._several += len(people) > 1
-        if len(people) == 0:
+    def add(self, path: Path, people: People) -> None:
+        """Counts an image's people."""
+        self._several += len(people.landmarks) > 1
+        if len(people.landmarks) == 0:
             self._rows.append((0, 0.0, path))
             return
-        confidence = people[choose_person(people, self._threshold)][:, 2]
+        confidence = people.landmarks[people.chosen(self._threshold)][:, 2]
         found = confidence[confidence > 0]
         np.add.at(self._confidences, (found * 100).round().astype(int), 1)
         count = int((found >= self._threshold).sum())
@@ -116,6 +121,7 @@ class PoseTally:
             histogram=tuple(int(n) for n in np.bincount(counts, minlength=19)),
             confidence=quantiles,
             worst=tuple(path for _, _, path in sorted(self._rows)[:_WORST]),
+            without_file=self._without_file,
         )  # fmt: skip
 
 
@@ -124,10 +130,11 @@ class PartTally:
 
     Args:
         parts: the names of labels 1, 2, ...
+        without_file: how many images are left out for want of a file.
     """
 
-    def __init__(self, parts: Sequence[str]) -> None:
-        self._parts = tuple(parts)
+    def __init__(self, parts: Sequence[str], without_file: int = 0) -> None:
+        self._parts, self._without_file = tuple(parts), without_file
         self._area, self._seen = np.zeros(len(parts)), np.zeros(len(parts), np.int64)
         self._rows: list[tuple[float, Path]] = []
 
@@ -146,4 +153,5 @@ class PartTally:
             part_areas={n: float(a) / max(count, 1) for n, a in zip(self._parts, self._area, strict=True)},
             part_seen={n: int(s) / max(count, 1) for n, s in zip(self._parts, self._seen, strict=True)},
             worst=tuple(path for _, path in sorted(self._rows)[:_WORST]),
+            without_file=self._without_file,
         )  # fmt: skip

@@ -91,7 +91,7 @@ def _ended(
 def _examine_dataset(
     path: Path, dataset: ReidDataset, images: bool, threads: int, progress: Progress | None
 ) -> Examination:
-    found = [*check_splits(dataset, LAYOUTS[dataset.name]), *check_cues(dataset), *unlisted(dataset)]
+    found = [*check_splits(dataset, LAYOUTS[dataset.name]), *check_cues(dataset, contents=images), *unlisted(dataset)]
     paths = sorted({sample.path for split in SPLITS for sample in getattr(dataset, split)}) if images else []
     if images:
         more, digests = check_files(inspected(paths, threads, progress), dataset.root)

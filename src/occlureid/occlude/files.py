@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from occlureid.cues.mirror import mirrored, stems
+from occlureid.cues.mirror import check_distinct, stems
 from occlureid.cues.part_folder import LABELS_FILE, PartFolder
-from occlureid.cues.sources import PoseFolder
+from occlureid.cues.pose_folder import PoseFolder
 from occlureid.data.images import open_image
 from occlureid.errors import DataError
 from occlureid.types import Sample
@@ -58,6 +60,19 @@ class CueFiles:
         self.parts = PartFolder(own / "parts", own, ("foreground",)) if (own / "parts").is_dir() else None
         self._pose = PoseFolder(own / "pose", own) if (own / "pose").is_dir() else None
 
+    def check(self, samples: Sequence[Sample]) -> None:
+        """Makes sure that no two of some images share a file of cues, here or in the copy.
+
+        Raises:
+            DataError: two do; both are named.
+        """
+        folders = [folder for folder in (self.parts, self._pose) if folder is not None]
+        if folders:
+            check_distinct(samples, self._own)
+        for folder in folders:
+            for sample in samples:
+                folder.has(sample)
+
     def write(self, sample: Sample, place: PurePosixPath, hidden: Tensor | None) -> None:
         """Writes the landmarks and part labels of an image, without what is hidden. Arrays of probabilities are not copied.
 
@@ -70,19 +85,23 @@ class CueFiles:
             DataError: a file is damaged, or labels are not of the image's size.
         """
         stem = stems(place)[0]
-        people = None if self._pose is None else self._pose.people(sample)
-        if people is not None:
+        everybody = None if self._pose is None else self._pose.found(sample)
+        if everybody is not None:
+            people = everybody.landmarks
             if hidden is not None:
                 height, width = hidden.shape
                 column, row = np.floor(people[..., 0]).astype(int), np.floor(people[..., 1]).astype(int)
                 inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
                 below = hidden.numpy()[row.clip(0, height - 1), column.clip(0, width - 1)]
                 people = people * ~(inside & below)[..., None]
-            found = [{"pose_keypoints_2d": [float(v) for v in person.reshape(-1).round(4)]} for person in people]
+            found: list[dict[str, Any]] = [
+                {"pose_keypoints_2d": [float(v) for v in person.reshape(-1).round(4)]} for person in people
+            ]
+            for number in np.flatnonzero(everybody.targets):
+                found[int(number)]["is_target"] = True
             target = self._target("pose", f"{stem}.json")
             target.write_text(json.dumps({"version": "AlphaPose v0.2", "people": found}), encoding="utf-8")
-        names = (self._own / "parts" / f"{name}.png" for name in stems(mirrored(sample.path, self._own)))
-        labels = None if self.parts is None else next((path for path in names if path.is_file()), None)
+        labels = None if self.parts is None else self.parts.label_image(sample)
         if labels is None:
             return
         target = self._target("parts", f"{stem}.png")

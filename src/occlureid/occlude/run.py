@@ -152,6 +152,7 @@ class _Work:
     def write_images(self, progress: Callable[[int, int], None] | None) -> None:
         """Every image, with its cues."""
         everything = list(self._samples())
+        self.cues.check([sample for _, sample in everything])
         places: dict[PurePosixPath, int] = Counter(mirrored(sample.path, self.dataset.root) for _, sample in everything)
         for done, (split, sample) in enumerate(everything, start=1):
             place = mirrored(sample.path, self.dataset.root)
