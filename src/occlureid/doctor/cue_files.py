@@ -22,6 +22,10 @@ _KINDS = {
     "pose": ("keypoints", "occlureid cues pose", "nobody was found there, or the pose estimator stopped early"),
     "parts": ("part_map and foreground", "occlureid cues parsing", "loading any of them ends with an error"),
 }
+_NETWORK = {
+    "pose": "this package's network",
+    "parts": "this package's network, which tells head, upper body, lower body and shoes apart",
+}
 _PARTLY = 0.2
 _OFTEN = 0.1
 
@@ -61,7 +65,9 @@ def _folder(dataset: ReidDataset, folder: str, samples: list[Sample], contents: 
     occupied = root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir())
     advice = f'run "{command} {shlex.quote(str(dataset.root))}{" --overwrite" * occupied}"'
     try:
-        source = PoseFolder(root, dataset.root) if folder == "pose" else PartFolder(root, dataset.root)
+        source = (
+            PoseFolder(root, dataset.root) if folder == "pose" else PartFolder(root, dataset.root, grouping="labels")
+        )
     except (MissingCueError, DataError) as error:
         mending = advice if isinstance(error, MissingCueError) else "mend that file, or move it elsewhere"
         yield Finding("error", f"{folder}_unusable", f"the cues in {root} cannot be read: {error}", mending)
@@ -82,7 +88,7 @@ def _folder(dataset: ReidDataset, folder: str, samples: list[Sample], contents: 
             "error" if folder == "parts" else "warning",
             f"{folder}_missing",
             f"{{number}} of {len(samples):,} images have no file in {folder}: {meaning}",
-            f"{advice} to make all of them with this package's network, or the other tool again for these",
+            f"{advice} to make all of them with {_NETWORK[folder]}, or the other tool again for these",
             missing,
         )
     if contents and isinstance(source, PoseFolder):
