@@ -157,6 +157,15 @@ def test_paths_of_their_own_are_no_mixture(tmp_path):
     assert [float(source(one, SIZE).keypoints[0, 0]) for one in both] == [4.0, 6.0]
 
 
+def test_images_elsewhere_need_no_cues_here(tmp_path):
+    write(tmp_path / "data/pose/query/a.json", body())
+    elsewhere = Sample(tmp_path / "elsewhere" / "a.jpg", "1", "1")
+    query = (sample(tmp_path / "data", "query/a.jpg"),)
+    data = ReidDataset("own", tmp_path / "data", (), query, (elsewhere,), Protocol("own"))
+    source = sources_for_dataset(data, ["keypoints"], data.query)
+    assert source(data.query[0], SIZE).keypoints[0, 2] > 0
+
+
 # -- one image, one file ----------------------------------------------------------------------------------------------
 
 

@@ -396,6 +396,27 @@ def test_names_of_files_of_landmarks(tmp_path, folder, name):
     assert np.allclose(keypoints(tmp_path, "query/a.jpg"), BODY_WITH_MEAN_NECK)
 
 
+def test_kpr_and_bpbreid_write_jpg_for_images_of_any_suffix(tmp_path):
+    for number, other in enumerate(("a", "b")):
+        write(tmp_path / "pose/query" / f"{other}.jpg_keypoints.json", kpr((9 - number, True)))
+        (tmp_path / "parts/query").mkdir(parents=True, exist_ok=True)
+        fields = np.full((36, 9, 5), 0.2 + 0.1 * number, np.float32)
+        np.save(tmp_path / "parts/query" / f"{other}.jpg.confidence_fields.npy", fields)
+    pose = PoseFolder(tmp_path / "pose", tmp_path)
+    parts = PartFolder(tmp_path / "parts", tmp_path, labels="bpbreid36")
+    assert [len(pose.people(image(tmp_path, f"query/{name}.tif"))) for name in "ab"] == [1, 1]
+    assert float(parts(image(tmp_path, "query/b.tif"), (9, 5)).foreground.max()) == pytest.approx(0.3)
+    for folder, name in ((pose, "keypoints"), (parts, "confidence_fields")):
+        assert folder.has(image(tmp_path, "query/a.tif"))
+        with pytest.raises(DataError, match=rf"a\.jpg.{name}\..*: fits two images .*, query/a\.tif and query/a\.jpg"):
+            folder.has(image(tmp_path, "query/a.jpg"))
+    # each its own, where both have one
+    write(tmp_path / "pose/query/a.tif_keypoints.json", kpr((3, True)))
+    pose = PoseFolder(tmp_path / "pose", tmp_path)
+    found = {suffix: pose.people(image(tmp_path, f"query/a.{suffix}")) for suffix in ("tif", "jpg")}
+    assert {suffix: int((people[0, :, 2] > 0).sum()) for suffix, people in found.items()} == {"tif": 3, "jpg": 10}
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.jpg.npy", "a.NPY", "a.jpg.npz"])
 def test_names_of_heatmaps(tmp_path, name):
     maps = np.zeros((17, 12, 6), np.float32)

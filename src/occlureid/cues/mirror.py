@@ -9,7 +9,7 @@ from occlureid.data.files import IMAGE_SUFFIXES
 from occlureid.errors import DataError
 from occlureid.types import Sample
 
-__all__ = ["Claims", "check_distinct", "file_names", "mirrored", "stems"]
+__all__ = ["Claims", "check_distinct", "file_names", "mirrored", "stems", "without_image_suffix"]
 
 
 def mirrored(image: Path, root: Path) -> PurePosixPath:
@@ -34,6 +34,14 @@ def stems(path: PurePosixPath) -> list[str]:
 def file_names(path: PurePosixPath) -> list[str]:
     """The names, without their own suffixes, that files about an image may have: ``stems``, then its whole path."""
     return [*stems(path), path.as_posix()]
+
+
+def without_image_suffix(name: str) -> str | None:
+    """The name of a file of cues without the suffix of an image at its end, a/b.jpg -> a/b; None where it has none.
+
+    Tools that write ``b.jpg_keypoints.json`` or ``b.jpg.confidence_fields.npy`` do so for ``b.tif`` too.
+    """
+    return name.rpartition(".")[0] if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else None
 
 
 def check_distinct(samples: Iterable[Sample], root: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from occlureid.cues.groupings import GROUPINGS, grouping_table, label_set, part_flip
 from occlureid.cues.json_files import read_json
-from occlureid.cues.mirror import Claims, file_names, mirrored
+from occlureid.cues.mirror import Claims, file_names, mirrored, without_image_suffix
 from occlureid.cues.partmaps import (
     group_labels,
     group_probabilities,
@@ -27,6 +27,7 @@ LABELS_FILE = "labels.json"
 
 _LARGEST_SETTINGS = 2**20
 
+_KINDS = ("fields", "fields of another suffix", ".npz", ".npy", ".png", "grey")  # the first that an image has is taken
 _FIELDS = ".confidence_fields"  # what BPBReID puts between an image's name and .npy
 _GREY = "_gray"  # what Graphonomy puts before .png for the labels, beside a picture of them
 
@@ -102,7 +103,7 @@ class PartFolder:
         stored, self._values = read_labels_file(self.root)
         self.labels = stored if labels is None else labels
         self._claims = Claims(self.image_root)
-        self._found: dict[str, dict[str, Path]] = {kind: {} for kind in ("fields", ".npz", ".npy", ".png", "grey")}
+        self._found: dict[str, dict[str, Path]] = {kind: {} for kind in _KINDS}
         self._sort_in()
         # A silhouette has no parts to tell apart, but is all that a method needs which wants the foreground.
         self.grouping = grouping if "part_map" in self.cues else "sorn2"
@@ -120,11 +121,13 @@ class PartFolder:
             stem = path.relative_to(self.root).with_suffix("").as_posix()
             if suffix == ".npy" and stem.endswith(_FIELDS):
                 self._found["fields"][stem.removesuffix(_FIELDS)] = path
+                if other := without_image_suffix(stem.removesuffix(_FIELDS)):
+                    self._found["fields of another suffix"].setdefault(other, path)
             if suffix == ".png" and stem.endswith(_GREY):
                 self._found["grey"][stem.removesuffix(_GREY)] = path
             self._found[suffix][stem] = path
 
-    def _file(self, sample: Sample, kinds: tuple[str, ...] = ("fields", ".npz", ".npy", ".png", "grey")) -> Path | None:
+    def _file(self, sample: Sample, kinds: tuple[str, ...] = _KINDS) -> Path | None:
         image = mirrored(sample.path, self.image_root)
         names = file_names(image)
         for kind in kinds:

@@ -11,7 +11,7 @@ import torch
 
 from occlureid.cues.heatmaps import heatmap_peaks, read_heatmaps
 from occlureid.cues.keypoints import FloatArray, People
-from occlureid.cues.mirror import Claims, file_names, mirrored
+from occlureid.cues.mirror import Claims, file_names, mirrored, without_image_suffix
 from occlureid.cues.pose_files import PoseList, join_lists, read_image_names, read_people, read_people_list
 from occlureid.data.images import read_image
 from occlureid.errors import MissingCueError
@@ -90,6 +90,7 @@ class PoseFolder:
         self.root, self.image_root, self.threshold = Path(root), Path(image_root), threshold
         self._files: dict[str, Path] = {}
         self._heatmaps: dict[str, Path] = {}
+        self._other_suffix: dict[str, Path] = {}
         self._cut: dict[str, Path] = {}
         self._lists: dict[str, dict[str, tuple[Path, People]]] = {}
         self._claims = Claims(self.image_root)
@@ -128,6 +129,8 @@ class PoseFolder:
                 self._files[stem] = path
                 ending = next((ending for ending in _ENDINGS if stem.endswith(ending)), "")
                 shorter.setdefault(stem.removesuffix(ending), path)
+                if other := without_image_suffix(stem.removesuffix(ending)):
+                    self._other_suffix.setdefault(other, path)
                 if place.name.startswith(_BEGINNING):
                     shorter.setdefault((folder / place.stem.removeprefix(_BEGINNING)).as_posix(), path)
         self._files = {**shorter, **self._files}
@@ -176,7 +179,7 @@ class PoseFolder:
         image = mirrored(sample.path, self.image_root)
         names = file_names(image)
         cut = image.name.partition(".")[0]
-        for files in (self._files, self._heatmaps):
+        for files in (self._files, self._heatmaps, self._other_suffix):
             if path := next((files[name] for name in names if name in files), None):
                 return self._own(path, image)
         number = (str(int(image.stem)),) if image.stem.isascii() and image.stem.isdigit() else ()
@@ -191,7 +194,7 @@ class PoseFolder:
             if path := self._cut.get((folder / cut).as_posix()):
                 return self._own(path, image)
         flat = [PurePosixPath(name).name for name in names]
-        for files in (self._files, self._heatmaps):
+        for files in (self._files, self._heatmaps, self._other_suffix):
             if path := next((files[name] for name in flat if name in files), None):
                 return self._own(path, image)
         return None

@@ -111,7 +111,8 @@ def _from_folders(
         sources.append(PartFolder(folder / "parts", root, maps, labels=settings.labels, grouping=settings.grouping))
     for source in sources:
         for image in images:
-            source.has(image)  # an error where a file fits another image too
+            if image.path.is_relative_to(root):
+                source.has(image)  # an error where a file fits another image too
         if samples and not sum(source.has(sample) for sample in samples):
             raise MissingCueError(
                 f"the cue {', '.join(sorted(source.cues))} is in {source.root} for none of the {len(samples)} images; "
