@@ -1,4 +1,4 @@
-"""Which file of cues is which image's, and whether landmarks lie in it: what must not be mixed up is refused by name."""
+"""Files of cues and their images, one to one, and landmarks that lie in them: what does not fit is refused by name."""
 
 import json
 import shlex

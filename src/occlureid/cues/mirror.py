@@ -62,7 +62,7 @@ def check_distinct(samples: Iterable[Sample], root: Path) -> None:
 
 
 class Claims:
-    """Which image each file of cues, or entry of a list, was found for: what names an image by less than its path must fit one.
+    """Record of the image that each file of cues, or entry of a list, was found for: it may be one image only.
 
     Args:
         root: of the images, for messages.

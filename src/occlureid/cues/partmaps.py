@@ -54,7 +54,7 @@ def read_part_labels(path: Path, parts: int = len(PART_NAMES)) -> LabelArray:
 
 
 def is_coloured(path: Path) -> bool:
-    """Whether a PNG is a picture of labels in colour, rather than labels.
+    """True for a PNG that is a picture of labels in colour, rather than labels.
 
     Raises:
         DataError: it is missing, damaged, or no PNG.

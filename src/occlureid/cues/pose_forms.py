@@ -30,7 +30,7 @@ _OTHER_ANNOTATION = frozenset({"bbox", "category_id", "segmentation"})
 
 
 def is_group(content: Any) -> bool:
-    """Whether a value of JSON is the object of an image that holds a list of persons."""
+    """True for the object of an image that holds a list of persons."""
     return isinstance(content, dict) and any(isinstance(content.get(key), list) for key in GROUPS)
 
 
