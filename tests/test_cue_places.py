@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from occlureid import describe_dataset, methods, train
 from occlureid.cli import main
 from occlureid.cues import (
     CueSettings,
@@ -305,6 +306,24 @@ def test_landmarks_that_are_no_pixels_are_refused(tmp_path, unit):
     spoiled = CueSettings.build({"degrade": {"miss": 0.1}})
     with pytest.raises(DataError, match="most landmarks"):
         sources_for(tmp_path, ["keypoints"], images, settings=spoiled)
+
+
+def test_training_and_describing_end_before_they_begin(tmp_path, rendered_world):
+    root = tmp_path / "world"
+    shutil.copytree(rendered_world, root)
+    for path in (root / "pose").rglob("*.json"):
+        document = json.loads(path.read_text())
+        for person in document["people"]:
+            values = np.array(person["pose_keypoints_2d"]).reshape(-1, 3) * [1 / 500, 1 / 500, 1]
+            person["pose_keypoints_2d"] = values.ravel().tolist()
+        path.write_text(json.dumps(document))
+    world = open_dataset(root)
+    with pytest.raises(DataError, match="most landmarks lie within a pixel of the corner"):
+        train(world, tmp_path / "run", "demo-pgfa", {"initial_weights": "none"})
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    method = methods.create("pgfa", 2, {"backbone": "resnet10t", "size": [64, 32]}, seed=0)
+    with pytest.raises(DataError, match="most landmarks lie within a pixel of the corner"):
+        describe_dataset(method, world)
 
 
 def test_a_few_displaced_images_are_no_reason(tmp_path):
