@@ -24,7 +24,8 @@ from occlureid.coparsing.labels import background_labels, label_parts, reassign
 from occlureid.coparsing.layers import convolve, from_rows, normalise, to_rows, to_tiles
 from occlureid.coparsing.losses import background_loss, local_loss, person_losses, semantic_loss
 from occlureid.coparsing.stream import coparse_batches
-from occlureid.errors import ShapeError, UsageError
+from occlureid.errors import SettingsError, ShapeError, UsageError
+from occlureid.runs import read_recipe
 from tests.reference import coparsing as reference
 
 ONE = torch.ones(1, 1)
@@ -419,9 +420,26 @@ def test_parts_by_structure_and_by_mean() -> None:
     assert label_parts(heights, 3, "structure") == {4: 1, 7: 1, 1: 2, 2: 2, 9: 3, 3: 3}
     assert label_parts(heights, 3, "auto") == label_parts(heights, 3, "structure")
     assert label_parts(heights, 3, "mean") == {4: 1, 7: 1, 1: 2, 2: 2, 9: 3, 3: 3}
-    assert label_parts(heights, 5, "auto") == {4: 1, 7: 1, 1: 2, 2: 3, 9: 4, 3: 5}
-    assert label_parts({8: 5.0, 2: 1.0}, 3, "mean") == {2: 1, 8: 2}
+    assert label_parts(heights, 5, "auto") == {4: 1, 7: 2, 1: 3, 2: 4, 9: 5, 3: 5}
+    assert label_parts({8: 5.0, 2: 1.0}, 3, "mean") == {2: 2, 8: 3}
     assert label_parts({8: 5.0}, 3, "structure") == {8: 2}
+
+
+def test_seven_labels_in_three_parts_are_two_two_and_three() -> None:
+    """The released code's even division: part i begins at place floor((i - 1) n / k)."""
+    found = label_parts({label: float(label) for label in range(7)}, 3, "mean")
+    assert list(found.values()) == [1, 1, 2, 2, 3, 3, 3]
+    for number, parts in ((5, 3), (7, 5), (32, 6), (6, 6), (3, 4)):
+        edges = [number * part // parts for part in range(parts + 1)]
+        expected = [part for part in range(1, parts + 1) for _ in range(edges[part] - edges[part - 1])]
+        assert list(label_parts({label: float(label) for label in range(number)}, parts, "mean").values()) == expected
+
+
+def test_structure_with_five_parts_fills_three() -> None:
+    heights = {0: 0.0, 1: 4.9, 2: 5.0, 3: 19.9, 4: 20.0, 5: 50.0}  # steps of 10: head up to 5, body up to 20
+    assert label_parts(heights, 5, "structure") == {0: 1, 1: 1, 2: 2, 3: 2, 4: 3, 5: 3}
+    with pytest.raises(SettingsError, match="at least 3, got 2; set part_rule to mean"):
+        PartSettings(parts=2, part_rule="structure")
 
 
 def test_reassignment_orders_parts_and_knows_what_is_missing() -> None:
@@ -546,3 +564,22 @@ def test_truth_of_another_size_is_brought_to_that_of_the_labels() -> None:
 def test_scores_check_what_they_get(labels: Tensor, truth: Tensor, known: Tensor | None) -> None:
     with pytest.raises(ShapeError):
         score_parsing(labels, truth, known)
+
+
+def test_the_released_weights_of_the_local_loss_by_hand() -> None:
+    """Its code adds 2 (vertical + horizontal) and, apart from these, 1 (both diagonals)."""
+    scores = torch.tensor([[1.0, 2.0], [4.0, 8.0]]).view(1, 1, 2, 2, 1)
+    labels, pairs = scores.argmax(-1), torch.zeros(1, 0)
+    settings = CoparseSettings.build(read_recipe("hcga-released")["model"]["coparsing"])
+    expected = 2 * (4.5 + 2.5) + 1 * (7 + 2)  # one channel is always the likeliest: no semantic loss
+    assert float(person_losses(scores, labels, ONE, pairs, settings)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("activation", "kept"), [("length", [1.0]), ("sigmoid", [0.4, 1.0])])
+def test_foreground_by_activation_as_it_is_and_through_isps_sigmoid(activation: str, kept: list[float]) -> None:
+    """Lengths 0.05, 0.4 and 1: 0.4 is nearer to 0.05, but 0.88 to 1.00 and not to 0.18."""
+    lengths = torch.tensor([0.05, 0.4, 1.0]).repeat(4, 1)
+    features = torch.stack([lengths, torch.zeros_like(lengths)])[None]
+    one = PersonImages(3, features, ("1",), (0,), torch.arange(1))
+    (found,) = cluster_parts([one], ClusterSettings.build({"parts": 1, "activation": activation}), seed=0)
+    assert features[0, 0][found.labels[0] > 0].unique().tolist() == pytest.approx(kept)

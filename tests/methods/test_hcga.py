@@ -720,8 +720,55 @@ def test_every_recipe_builds_a_method() -> None:
         built = HCGA.Config.build(settings.model)
         assert settings.method == "hcga"
         assert built.coparsing.parts == built.labels - 1
-    market = HCGA.Config.build(read_recipe("hcga-released-market")["model"])
-    assert (market.labels, market.match, market.coparsing.norm, market.gam_test_value) == (6, "holistic", 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "weights", "norm", "parsing", "gam_in_test", "image_feature", "match"),
+    [
+        ("", 4, (2.0, 1.0, 1.0), 1, 0.1, True, "reduced", "released_sum"),
+        ("-occluded-reid", 4, (2.0, 1.5, 0.0), 1, 0.3, True, "reduced", "released_sum"),
+        ("-duke", 4, (2.0, 1.0, 0.0), 2, 0.3, False, "reduced", "holistic"),
+        ("-market", 6, (1.0, 1.0, 1.0), 2, 0.1, True, "reduced", "holistic"),
+        ("-cuhk03", 6, (1.0, 0.5, 0.0), 1, 0.1, False, "joined", "holistic"),
+    ],
+)
+def test_the_released_presets(
+    name: str,
+    labels: int,
+    weights: tuple[float, float, float],
+    norm: int,
+    parsing: float,
+    gam_in_test: bool,
+    image_feature: str,
+    match: str,
+) -> None:
+    """PART_NUM, (PIXEL, IMAGE, DIAG)_WEIGHT, C_LOSS, PARSING_LOSS_WEIGHT, SEG_F, IF_BIGG and WITH_ARM of its scripts."""
+    model = HCGA.Config.build(RunSettings.build(read_recipe(f"hcga-released{name}")).model)
+    own = model.coparsing
+    diagonals = own.weight_local * own.diagonal_weight  # a share here, a weight of its own there
+    assert (model.labels, (own.weight_local, own.weight_background, diagonals)) == (labels, weights)
+    assert (own.norm, model.weight_parsing, model.gam_in_test) == (norm, parsing, gam_in_test)
+    assert (model.image_feature, model.match) == (image_feature, match)
+    assert model.features == ("F+P" if match == "released_sum" else "I+F+P")
+    assert (own.initial, own.part_rule, own.pairs, own.background_rule) == ("torch", "structure", "list", "released")
+    assert (own.kernels, own.min_labels, own.stop, own.steps, own.lr, own.momentum) == (32, 18, "at_most", 32, 0.1, 0.9)
+    assert (model.gam_test_value, model.t, model.coparse_until, model.clustering.activation) == (0.5, 4, 101, "sigmoid")
+
+
+def test_alignment_left_out_in_test_alone() -> None:
+    built = make(gam_in_test=False)
+    confidence = torch.tensor([0.2, 0.6, 0.9]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
+    assert built.train().guided(confidence)[0, 0, 0].tolist() == pytest.approx([0.0, 0.6, 0.9])
+    assert torch.equal(built.eval().guided(confidence), confidence)
+    assert make().eval().guided(confidence)[0, 0, 0].tolist() == [0.0, 0.0, 1.0]
+
+
+def test_whole_people_are_matched_by_the_image_too() -> None:
+    """Section IV-C; all else as on the other sets."""
+    paper, holistic = (
+        HCGA.Config.build(RunSettings.build(read_recipe(name)).model) for name in ("hcga", "hcga-holistic")
+    )
+    assert holistic == paper.with_changes(features="I+F+P")
 
 
 def test_the_papers_training() -> None:

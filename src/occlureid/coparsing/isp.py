@@ -28,8 +28,8 @@ def cluster_parts(
 ) -> Iterator[PersonParsing]:
     """Part labels for all images of each of some persons, by clustering.
 
-    The activation of a pixel is the length of its feature, as a share of the longest in its image. k-means divides the
-    activations into two; the stronger are foreground. Features of the foreground are brought to length one and divided by
+    The activation of a pixel is the length x of its feature, as a share of the longest in its image, or with
+    ``activation="sigmoid"`` 1 / (1 + exp(-5 (2 x - 1) - 3)) of it. k-means divides the activations into two; the stronger are foreground. Features of the foreground are brought to length one and divided by
     k-means into the parts, which are numbered from top to bottom by the mean row of their pixels.
 
     Args:
@@ -82,6 +82,8 @@ def _cluster(person: PersonImages, settings: ClusterSettings, means: Any, state:
     nobody = torch.zeros(count, dtype=torch.bool)
     if float(strength.min()) == float(strength.max()):
         return PersonParsing(person.person, person.indices, empty, nobody, empty.clone(), 0, 1, "no background")
+    if settings.activation == "sigmoid":
+        strength = torch.sigmoid(5 * (2 * strength - 1) + 3)
     sides = torch.from_numpy(divide(strength.view(-1, 1), 2)).view_as(strength)
     stronger = int(strength[sides == 1].mean() > strength[sides == 0].mean())
     foreground = sides == stronger

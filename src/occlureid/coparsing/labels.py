@@ -42,13 +42,16 @@ def background_labels(clusters: Tensor, rule: str) -> list[int]:
 def label_parts(heights: dict[int, float], parts: int, rule: str) -> dict[int, int]:
     """Which part each foreground label becomes.
 
-    "structure": the range of the heights has three thirds; the upper half of the first is the head, from there to the end of the
-    second is the body, the rest are legs. "mean": the labels from top to bottom, divided evenly. "auto": structure for three
-    parts. Labels that all have one height cannot be told apart, and become the middle part under "structure".
+    "structure": the range of the heights has as many equal steps as there are parts; the upper half of the first is the head,
+    from there to the end of the second is the body, the rest are legs; with more than three parts the others stay empty, as in
+    HCGA's released code. "mean": the labels from top to bottom, divided evenly; part i of k takes those from place
+    floor((i - 1) n / k) on, so that 7 labels in 3 parts are 2, 2 and 3, and of fewer labels than parts the upper parts go
+    without. "auto": structure for three parts, else mean. Labels that all have one height cannot be told apart, and become the
+    middle part under "structure".
 
     Args:
         heights: mean row of each label's pixels; larger is lower in the image.
-        parts: how many there are.
+        parts: how many there are; at least three for "structure".
         rule: "structure", "mean" or "auto".
 
     Returns:
@@ -56,12 +59,12 @@ def label_parts(heights: dict[int, float], parts: int, rule: str) -> dict[int, i
     """
     if rule == "mean" or (rule == "auto" and parts != 3):
         ordered = sorted(heights, key=lambda label: (heights[label], label))
-        return {label: 1 + place * parts // len(ordered) for place, label in enumerate(ordered)}
-    top, third = min(heights.values()), (max(heights.values()) - min(heights.values())) / 3
-    if third == 0:
+        return {label: -(-(place + 1) * parts // len(ordered)) for place, label in enumerate(ordered)}
+    top, step = min(heights.values()), (max(heights.values()) - min(heights.values())) / parts
+    if step == 0:
         return dict.fromkeys(heights, 2)
     return {
-        label: 1 if height < top + third / 2 else 2 if height < top + 2 * third else 3
+        label: 1 if height < top + step / 2 else 2 if height < top + 2 * step else 3
         for label, height in heights.items()
     }
 

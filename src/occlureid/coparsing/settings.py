@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from occlureid.config import Settings
 
@@ -21,8 +22,19 @@ class PartSettings(Settings):
     and last row than half a row an image, or more in the first and last column than a third of a column an image; perimeter,
     those with more pixels on the border than half of it (Algorithm 1)"""
     part_rule: Literal["auto", "structure", "mean"] = "auto"
-    """which part a foreground label becomes: structure, by its height within the person (three parts only); mean, by its rank
-    in height; auto, structure where there are three parts"""
+    """which part a foreground label becomes: structure, head, body or legs by its height within the person (three parts or
+    more, of which it fills three: the released code for every C); mean, by its rank in height; auto, structure where there are
+    three parts, else mean"""
+
+    @model_validator(mode="after")
+    def _has_parts_enough(self) -> Self:
+        if self.part_rule == "structure" and self.parts < 3:
+            raise PydanticCustomError(
+                "settings",
+                f"part_rule structure tells head, body and legs apart, so that parts must be at least 3, got {self.parts}; "
+                "set part_rule to mean",
+            )
+        return self
 
 
 class CoparseSettings(PartSettings):
@@ -55,7 +67,8 @@ class CoparseSettings(PartSettings):
     radius: Literal[3, 5] = 3
     """side R of the window in which neighbours are compared: 3, one pixel apart; 5, two pixels apart as well"""
     diagonal_weight: float = Field(1.0, ge=0)
-    """weight of diagonal neighbours beside that of vertical and horizontal ones; 0 leaves them out"""
+    """weight of diagonal neighbours as a share of that of vertical and horizontal ones, which is weight_local; 0 leaves them out.
+    The released code gives the diagonals a weight of their own, DIAG_WEIGHT, which is this times weight_local"""
     pairs: Literal["camera", "list"] = "camera"
     """which images the background loss compares: camera, neighbours in time within one camera; list, neighbours in the order
     given, whatever their cameras (the released code)"""
@@ -74,6 +87,9 @@ class ClusterSettings(Settings):
 
     parts: int = Field(3, ge=1, le=20)
     """parts of the body; the background is not among them"""
+    activation: Literal["length", "sigmoid"] = "length"
+    """what is divided into foreground and background: length, that of a pixel's feature as a share x of the longest in its image;
+    sigmoid, 1 / (1 + exp(-5 (2 x - 1) - 3)), as ISP's released code by default, though not for Occluded-DukeMTMC"""
     iterations: int = Field(100, ge=1, le=10_000)
     """iterations of k-means at most"""
     restarts: int = Field(1, ge=1, le=100)

@@ -6,7 +6,9 @@ Occluded Person Re-identification", IEEE Transactions on Image Processing 32, 20
 Implements Eq. 6 to 10: PRNet. HCNet and its losses (Eq. 1 to 5, Algorithm 1) are ``occlureid.coparsing``, which ``guide`` calls
 before an epoch. Differs from the paper in
 - Eq. 6 sums C maps of which one is the background: the foreground is the sum of the others, and is never thresholded;
-- Eq. 10 is a similarity: the distance is 1 minus it.
+- Eq. 10 is a similarity: the distance is 1 minus it;
+- section IV-C adds the image feature on sets of whole people, without saying how: it makes one vector with the foreground's, as
+  in ISP, on which PRNet is built (``features: I+F+P``, recipe ``hcga-holistic``).
 Where the paper is silent, as its released code, which cannot run as it is (``*``: and selectable)
 - a part is visible where some pixel has it as its likeliest label* (``visibility``);
 - part features are classified together behind one batch norm* (``part_classifier``); the triplet loss is of the image feature
@@ -14,7 +16,13 @@ Where the paper is silent, as its released code, which cannot run as it is (``*`
 - the joined map is weighed by an attention, of which the paper does not speak* (``attention``);
 - pairs of images in which Table VIII's "P" finds no shared part cannot be compared.
 Differs from the released code in
-- Eq. 8 gives 1 where the code gives one half* (``gam_test_value``), and Eq. 10 is computed as printed* (``match``);
+- Eq. 8 gives 1 where the code gives one half* (``gam_test_value``) or, for CUHK03, leaves the maps as they are*
+  (``gam_in_test``), and Eq. 10 is computed as printed* (``match``);
+- decoders start with He's bounds, as the paper says, and not with those that PyTorch gives a convolution*
+  (``coparsing.initial``); where C is not 4, foreground labels are divided evenly by rank in height, where the code makes them
+  head, body and legs for every C* (``coparsing.part_rule``); labels that all have one height are the body, not legs;
+- a diagonal neighbour weighs as much as another, where the code gives it a weight of its own* (``coparsing.diagonal_weight``);
+- ISP's clustering sees activations as they are, and not through a sigmoid* (``clustering.activation``);
 - bilinear resizing does not align corners; the centre loss of its presets for holistic sets is left out;
 - pixels of which co-parsing knows nothing take no part in the parsing loss, and labels go through every transform.
 """
@@ -71,6 +79,8 @@ class HCGAConfig(Settings):
     out and what follows from it: the image feature alone is trained and matched ("Baseline")"""
     gam: bool = True
     """the guided alignment module; false takes the confidence maps as they are, in training and test"""
+    gam_in_test: bool = True
+    """false takes the confidence maps as they are in test alone, where Eq. 7 was trained with (the released code for CUHK03)"""
     t: int = Field(4, ge=2)
     """of Eq. 7 and 8"""
     gam_test_value: float = Field(1.0, gt=0, le=1)
@@ -223,7 +233,7 @@ class HCGA(Method[Output]):
     def guided(self, confidence: Tensor) -> Tensor:
         """What GAM makes of the (B, C - 1, h, w) confidence maps of the parts, in training or test as the mode is."""
         config = self.config
-        if not config.gam:
+        if not config.gam or not (self.training or config.gam_in_test):
             return confidence
         return guided_alignment(confidence, config.t, training=self.training, test_value=config.gam_test_value)
 
