@@ -1,6 +1,7 @@
 """Rows of ablation tables: trainings shared, stages resumed, failures named, the table beside the paper's checked by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,22 @@ def test_the_table_by_hand(world: ReidDataset, rows: list[str]) -> None:
         "Rank-1: 1 of 1 printed differences have the same sign here, 0 of the 0 whose interval does not hold 0. "
         "mAP: 0 of 1 printed differences have the same sign here, 0 of the 0 whose interval does not hold 0.\n"
     )
+
+
+def test_the_papers_figures_are_those_of_the_data_set_where_it_prints_them(world: ReidDataset, rows: list[str]) -> None:
+    """Of "Global" on a rendered world 30 and 20 at ranks 1 and 3; "Whole" has only those of its own table, 50 and 40 (mAP)."""
+    path = Path(rows[0]) / "global.yaml"
+    figures = "{synthetic: {synthetic: {rank_1: 30.0, rank_3: 20.0}}}"
+    path.write_text(path.read_text().replace("mAP: 42.0}}", f"mAP: 42.0}}, transferred: {figures}}}"))
+    planned = plan(rows, SMALL)
+    reports = {"whole": scored(), "global": scored(0, 1)}
+    outcomes = {row.recipe: Outcome(reports[Path(row.recipe).stem], "x") for row, _ in planned.rows[:2]}
+    whole, changed, *_ = build_record(planned, world, outcomes)["rows"]
+    assert (whole["reported"], changed["reported"]) == ({"rank_1": 50.0, "mAP": 40.0}, {"rank_1": 30.0, "rank_3": 20.0})
+    assert changed["measured"]["rank_3"] == 100 * reports["global"].rank(3)
+    assert [changed["differences"][name]["reported"] for name in ("rank_1", "mAP")] == [-20.0, None]
+    elsewhere = build_record(planned, replace(world, name="folder"), outcomes)["rows"][1]
+    assert elsewhere["reported"] == {"rank_1": 45.0, "mAP": 42.0}
 
 
 def test_without_its_reference_a_row_is_not_compared(world: ReidDataset, rows: list[str]) -> None:

@@ -61,6 +61,7 @@ ALLOWED = {
         "described",
     },
     "figures": {"errors", "types", "matching", "data", "cues", "coparsing", "methods", "training", "plots"},
+    "printed": {"errors", "matching", "evaluation", "described", "methods", "runs"},
     "transfer": {"errors", "data", "described", "ablation", "runs"},
     "ablation": {
         "errors",

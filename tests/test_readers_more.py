@@ -165,7 +165,9 @@ def test_partial_reid_with_either_queries(tmp_path, pictures):
         assert said(dataset.query)[0] == ("001_001.jpg", "001", folder)
         assert matches(dataset) == [2] * 4
         assert dataset.expected.query_images == 300
+        assert dataset.protocol.ranks == (1, 3)
     quirk = read_partial_reid(tmp_path, "cropped", cameras="index")
+    assert quirk.protocol.ranks == (1, 3)
     assert said(quirk.query)[0] == ("001_001.jpg", "001", "001")
     assert matches(quirk) == [1] * 4
     with pytest.raises(UsageError, match='query must be "occluded" or "cropped"'):
@@ -175,6 +177,7 @@ def test_partial_reid_with_either_queries(tmp_path, pictures):
 def test_partial_ilids_numbers_meet(tmp_path, pictures):
     lay(tmp_path, PARTIAL_ILIDS, pictures)
     cropped, uncropped = open_dataset(tmp_path, "partial-ilids"), open_dataset(tmp_path, "partial-ilids-uncropped")
+    assert cropped.protocol.ranks == uncropped.protocol.ranks == (1, 3)
     assert said(cropped.query) == [("1.jpg", "1", "partial"), ("2.jpg", "2", "partial")]
     assert said(uncropped.query)[0] == ("001.jpg", "1", "partial"), "001 and 1 are one person"
     assert matches(cropped) == matches(uncropped) == [1, 1]

@@ -313,6 +313,11 @@ def test_the_matrix_by_hand() -> None:
     assert "|  | More \\| all | – | 52.0 (39.0), paper 56.4 (36.5) |" in text
     assert "| A | More \\| all | – | +2.0 (+4.0) ✓ / ~ -1.0 |" in text
     assert text[-1] == "- more trained on A, tested on A: no image"
+    rows[1]["cells"]["B"] |= {
+        "measured": {"rank_1": 52.0, "rank_3": 61.0, "mAP": 39.0}, "reported": {"rank_1": 68.0, "rank_3": 80.0}
+    }  # fmt: skip
+    text = matrix({"test_sets": {"A": {}, "B": {}}, "rows": rows}).splitlines()
+    assert "|  | More \\| all | – | 52.0, Rank-3 61.0 (39.0), paper 68.0, Rank-3 80.0 |" in text
 
 
 # -- the command ---------------------------------------------------------------------------------------------------------

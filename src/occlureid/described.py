@@ -10,7 +10,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -351,6 +351,7 @@ def score(
     seed: int = 0,
     precision: Precision = "float32",
     shortlist: int | None = None,
+    ranks: Sequence[int] | None = None,
 ) -> Report:
     """Scores a described dataset by its method's rule, or by one with some values changed (an ablation).
 
@@ -360,19 +361,21 @@ def score(
         seed: of the bootstrap intervals.
         precision: the arithmetic of the distances, as of ``distance_matrix``; "float32" gives the same figures everywhere.
         shortlist: compare only so many gallery images of each query by their local vectors, as ``evaluate``.
+        ranks: of the CMC curve to quote, from 1; those of the dataset's papers unless given.
 
     Raises:
-        DataError: the changes do not make a rule.
+        DataError: the changes do not make a rule, or there is no rank, or one below 1.
         UsageError: there is a shortlist, but the rule has no local vectors.
     """
     from occlureid.evaluation import evaluate
 
     rule = MatchRule.from_json({**described.rule.to_json(), **(rule_changes or {})})
+    protocol = described.protocol if ranks is None else replace(described.protocol, ranks=tuple(ranks))
     return evaluate(
         (described.query, described.gallery),
         described.query_samples,
         described.gallery_samples,
-        described.protocol,
+        protocol,
         rule=rule,
         seed=seed,
         precision=precision,

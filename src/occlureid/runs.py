@@ -17,7 +17,7 @@ row of a table that it is the whole method, with which the others are compared (
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -90,11 +90,20 @@ class RowSettings(Settings):
     name: str = ""
     """what the paper calls it"""
     reported: dict[str, float] = Field(default_factory=dict)
-    """the paper's figures in percent: rank_1, rank_5, rank_10, mAP; empty where they are only drawn"""
+    """the paper's figures in percent: rank_1, rank_3, rank_5, rank_10, mAP; empty where they are only drawn. They are those on
+    Occluded-DukeMTMC, or, with ``transferred``, on one of its sets"""
     transferred: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
-    """the same on other sets, by training set and test set: {market1501: {dukemtmc: {rank_1: 56.4, mAP: 36.5}}}"""
+    """the same by training set and test set: {market1501: {dukemtmc: {rank_1: 56.4, mAP: 36.5}}}"""
     reference: bool = False
     """whether this is the table's whole method in its default setting, which the other rows are compared with"""
+
+    def printed(self, trained_on: Sequence[str], test: str) -> dict[str, float]:
+        """The figures that the paper prints of one training and test set, by their layouts; empty where it prints none."""
+        if len(trained_on) != 1:
+            return {}
+        if self.transferred:
+            return self.transferred.get(trained_on[0], {}).get(test, {})
+        return self.reported if trained_on[0] == test == "occluded-duke" else {}
 
 
 @dataclass(frozen=True)
@@ -262,7 +271,11 @@ def train(
     method = methods.create(settings.method, len(labels), settings.model, seed=settings.train.seed)
     cue_settings = method.cue_settings(settings.cues)
     settings = settings.with_changes(model=method.config.to_dict(), cues=cue_settings.to_dict())
-    method.provenance = settings.to_dict() | {"processor": processor(device_kind(settings.train))}
+    method.provenance = {
+        **settings.to_dict(),
+        "processor": processor(device_kind(settings.train)),
+        "trained_on": list(dataset.trained_on),
+    }
     record: dict[str, Any] = {"initial_weights": settings.initial_weights}
     wanted = set(method.wants("train", "describe"))
     if settings.crop.mode != "off":

@@ -18,7 +18,7 @@ from occlureid.runs import Row
 __all__ = ["FIGURES", "Outcome", "build_record", "measured", "paired"]
 
 FIGURES = ("rank_1", "mAP")
-"""What is compared with the reference; rank_5, rank_10 and mINP are recorded too."""
+"""What is compared with the reference; rank_3, rank_5, rank_10 and mINP are recorded too."""
 
 _RESAMPLES = 1000
 
@@ -73,11 +73,11 @@ def build_record(planned: Plan, dataset: ReidDataset, outcomes: Mapping[str, Out
                 "model": row.model,
                 "rule": row.rule,
                 "fingerprint": outcome.fingerprint,
-                "reported": row.printed.reported,
+                "reported": _printed(row, dataset),
                 "reason": outcome.reason,
                 "arithmetic": arithmetic(outcome.report),
                 **measured(outcome.report),
-                "differences": _differences(row, outcome.report, reference, there.report if there else None),
+                "differences": _differences(row, outcome.report, reference, there.report if there else None, dataset),
             }
         )
     return {
@@ -124,7 +124,7 @@ def measured(report: Report | None) -> dict[str, Any]:
     if report is None:
         return {"measured": {}, "intervals": {}}
     column = _column(report)
-    figures = {f"rank_{k}": report.rank(k) for k in (1, 5, 10)}
+    figures = {f"rank_{k}": report.rank(k) for k in (1, 3, 5, 10)}
     figures |= {"mAP": getattr(report, column), "mINP": report.inverse_negative_penalty}
     intervals = {name: report.intervals.get(key) for name, key in (("rank_1", "rank_1"), ("mAP", column))}
     return {
@@ -133,13 +133,20 @@ def measured(report: Report | None) -> dict[str, Any]:
     }
 
 
-def _differences(row: Row, report: Report | None, reference: Row | None, other: Report | None) -> dict[str, Any]:
+def _printed(row: Row, dataset: ReidDataset) -> dict[str, float]:
+    """The paper's figures of this data set; where it prints none of it, those of the set that its table is on."""
+    return row.printed.printed(dataset.trained_on, dataset.name) or row.printed.reported
+
+
+def _differences(
+    row: Row, report: Report | None, reference: Row | None, other: Report | None, dataset: ReidDataset
+) -> dict[str, Any]:
     """For each of FIGURES the measured difference to the reference, its paired 95 % interval, and the paper's."""
     if report is None or reference is None or other is None:
         return {}
     if [query.path for query in report.queries] != [query.path for query in other.queries]:
         raise DataError(f"{label(row.recipe)} and {label(reference.recipe)} were scored by different queries")
-    return paired(report, other, row.printed.reported, reference.printed.reported)
+    return paired(report, other, _printed(row, dataset), _printed(reference, dataset))
 
 
 def paired(

@@ -55,10 +55,10 @@ def evaluate(options: argparse.Namespace) -> int:
     """Trains and scores the matrix, and prints it."""
     from occlureid.transfer import matrix, open_sets, transfer
 
-    if options.described or options.report:
+    if options.described or options.report or options.ranks:
         raise UsageError(
-            "evaluate either scores DESCRIBED folders, with --report, or trains and scores with --train, --test and --recipe; "
-            "not both"
+            "evaluate either scores DESCRIBED folders, with --report and --ranks, or trains and scores with --train, --test and "
+            "--recipe; not both"
         )
     missing = [f"--{name}" for name in ("test", "out") if not getattr(options, name)]
     if not (options.train or options.weights):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,12 @@ def register(commands: Commands) -> None:
         metavar="K",
         help="compare local vectors only with the K nearest images by the rest of the rule (default: with all)",
     )
+    evaluate.add_argument(
+        "--ranks",
+        type=_ranks,
+        metavar="K,K,...",
+        help="ranks to quote, such as 1,3,5,10 (default: those of the dataset's papers)",
+    )
     add_set(evaluate, "rule.visibility=ignore (an ablation: all parts taken as visible); with --train, as in train")
     across.add_options(evaluate)
 
@@ -125,6 +132,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             "evaluate needs a folder DESCRIBED that describe has written, or --test with --train or --weights"
         )
     from occlureid.described import Described, score
+    from occlureid.printed import with_printed
     from occlureid.report import write_evaluation
 
     sheets = _sheets(options)
@@ -133,9 +141,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     names = _run_names(options.described)
     reports = []
     for item, name in zip(described, names, strict=True):
-        reports.append(
-            score(item, changed, seed=options.seed, precision=options.precision, shortlist=options.shortlist)
-        )
+        report = score(
+            item, changed, seed=options.seed, precision=options.precision, shortlist=options.shortlist,
+            ranks=options.ranks,
+        )  # fmt: skip
+        reports.append(with_printed(report, item))
         if not options.json:
             print(f"{name}\n{reports[-1].summary()}\n")
     if options.json:
@@ -149,6 +159,20 @@ def _evaluate(options: argparse.Namespace) -> int:
         shown = dict(zip(names, sheets, strict=True)) if sheets else None
         print(write_evaluation(options.report, runs, date=today(), sheets=shown))
     return 0
+
+
+def _ranks(text: str) -> tuple[int, ...]:
+    """Ranks from "1,3,5,10", each once, in order.
+
+    Raises:
+        argparse.ArgumentTypeError: they are none.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[1-9][0-9]{0,4}", part) for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"expected ranks from 1 with commas between them, such as 1,3,5,10, got {text!r}"
+        )
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def _sheets(options: argparse.Namespace) -> list[list[Path]]:

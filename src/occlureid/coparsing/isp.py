@@ -29,8 +29,9 @@ def cluster_parts(
     """Part labels for all images of each of some persons, by clustering.
 
     The activation of a pixel is the length x of its feature, as a share of the longest in its image, or with
-    ``activation="sigmoid"`` 1 / (1 + exp(-5 (2 x - 1) - 3)) of it. k-means divides the activations into two; the stronger are foreground. Features of the foreground are brought to length one and divided by
-    k-means into the parts, which are numbered from top to bottom by the mean row of their pixels.
+    ``activation="sigmoid"`` 1 / (1 + exp(-5 (2 x - 1) - 3)) of it. k-means divides the activations into two; the stronger are
+    foreground. Features of the foreground are brought to length one and divided by k-means into the parts, which are numbered
+    from top to bottom by the mean row of their pixels.
 
     Args:
         persons: asked for one after another. Unlike co-parsing this works for a person with one image, too.

@@ -41,19 +41,22 @@ def check_cameras(cameras: str) -> None:
         raise UsageError(f'cameras must be "split" or "index", got {cameras!r}')
 
 
-def body_protocol(name: str, cameras: Cameras, samples: tuple[Sample, ...]) -> Protocol:
+def body_protocol(
+    name: str, cameras: Cameras, samples: tuple[Sample, ...], ranks: tuple[int, ...] = (1, 5, 10)
+) -> Protocol:
     """The protocol of a set whose cameras may be made up; nothing is junk.
 
     Args:
         name: of the layout.
         cameras: as the images were read.
         samples: query and gallery.
+        ranks: that the set's papers quote.
     """
     if any(has_camera(sample.path.name) for sample in samples):
-        return Protocol(f"{name}, cameras of the file names", junk=())
+        return Protocol(f"{name}, cameras of the file names", junk=(), ranks=ranks)
     if cameras == "index":
-        return Protocol(f"{name}, image numbers as cameras", junk=())
-    return Protocol(name, ignore="none", junk=())
+        return Protocol(f"{name}, image numbers as cameras", junk=(), ranks=ranks)
+    return Protocol(name, ignore="none", junk=(), ranks=ranks)
 
 
 def image_tree(folder: Path) -> list[Path]:

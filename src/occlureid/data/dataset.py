@@ -36,6 +36,7 @@ class ReidDataset:
         protocol: which gallery images a query ignores, and the ranks quoted.
         expected: the counts its authors published, or None for data of one's own.
         more_roots: further folders that training images come from, where several sets were joined.
+        joined: the names of the sets that training images come from, where they were joined; empty for the set's own.
     """
 
     name: str
@@ -46,6 +47,12 @@ class ReidDataset:
     protocol: Protocol
     expected: Counts | None = None
     more_roots: tuple[Path, ...] = ()
+    joined: tuple[str, ...] = ()
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The names of the sets that its training images come from; none where it has none."""
+        return (self.joined or (self.name,)) if self.train else ()
 
     @property
     def roots(self) -> tuple[Path, ...]:

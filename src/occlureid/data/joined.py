@@ -69,4 +69,5 @@ def with_training(evaluated: ReidDataset, *training: ReidDataset) -> ReidDataset
         train=train,
         expected=expected,
         more_roots=(*evaluated.more_roots, *dict.fromkeys(more)),
+        joined=tuple(name for dataset in training for name in dataset.trained_on),
     )

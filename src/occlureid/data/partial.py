@@ -17,12 +17,16 @@ __all__ = [
     "ILIDS_FOLDERS",
     "PARTIAL_ILIDS_COUNTS",
     "PARTIAL_REID_COUNTS",
+    "RANKS",
     "read_partial_ilids",
     "read_partial_reid",
 ]
 
 PARTIAL_REID_COUNTS = Counts(0, 0, 300, 60, 300, 60)
 PARTIAL_ILIDS_COUNTS = Counts(0, 0, 119, 119, 119, 119)
+
+RANKS = (1, 3)
+"""The ranks that the papers on these sets quote."""
 
 ILIDS_FOLDERS: dict[str, tuple[str, ...]] = {
     "cropped": ("Probe", "query"),
@@ -54,7 +58,7 @@ def read_partial_reid(
     kind = "occluded" if query == "occluded" else "partial"
     queries = body_samples(root / f"{kind}_body_images", kind, cameras)
     gallery = body_samples(root / "whole_body_images", "whole", cameras)
-    protocol = body_protocol(name, cameras, (*queries, *gallery))
+    protocol = body_protocol(name, cameras, (*queries, *gallery), RANKS)
     return ReidDataset(name, root, (), queries, gallery, protocol, PARTIAL_REID_COUNTS)
 
 
@@ -78,7 +82,7 @@ def read_partial_ilids(root: Path, query: Literal["cropped", "uncropped"] = "cro
         tuple(replace(sample, person=str(int(sample.person))) for sample in body_samples(_folder(root, what), kind))
         for what, kind in ((query, "partial"), ("gallery", "whole"))
     )
-    protocol = body_protocol(name, "split", (*queries, *gallery))
+    protocol = body_protocol(name, "split", (*queries, *gallery), RANKS)
     return ReidDataset(name, root, (), queries, gallery, protocol, PARTIAL_ILIDS_COUNTS)
 
 

@@ -145,6 +145,21 @@ class Report:
         """The ranks that the protocol quotes."""
         return {k: self.rank(k) for k in self.protocol.ranks}
 
+    @property
+    def printed(self) -> tuple[tuple[str, dict[str, float]], ...]:
+        """What papers print of this method on this data, as (recipe, figures in percent), where the provenance says.
+
+        Raises:
+            DataError: the provenance says it in another form.
+        """
+        rows = self.provenance.get("printed", ())
+        try:
+            return tuple((str(row["recipe"]), {str(k): float(v) for k, v in row["figures"].items()}) for row in rows)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DataError(
+                f'provenance["printed"] must be a list of recipes and their figures, got {rows!r}'
+            ) from error
+
     def summary(self) -> str:
         """A short table for the terminal, in percent."""
         rows = [
@@ -161,6 +176,9 @@ class Report:
         for label, value, interval in rows:
             spread = f"  [{100 * interval.low:5.1f}, {100 * interval.high:5.1f}]" if interval else ""
             lines.append(f"  {label:<24}{100 * value:6.1f} %{spread}")
+        for recipe, figures in self.printed:
+            said = ", ".join(f"{name.replace('_', '-')} {value:.1f}" for name, value in figures.items())
+            lines.append(f"  the paper prints, of {recipe}: {said} (%)")
         if self.shortlist is not None:
             lines.append(f"  local vectors compared with the {self.shortlist} nearest gallery images only")
         if self.without_match:

@@ -14,7 +14,7 @@ from occlureid.evaluation import Report, Slice
 from occlureid.matching import MatchRule
 from occlureid.report.ranked import choose_queries, query_view
 from occlureid.report.run import Run
-from occlureid.report.view import Count, Figure, Group, ReportView, RunView, SheetView, printable
+from occlureid.report.view import Count, Figure, Group, PrintedView, ReportView, RunView, SheetView, printable
 from occlureid.types import Protocol
 
 __all__ = ["build_view"]
@@ -113,7 +113,14 @@ def _run(run: Run, queries: int, images: int) -> RunView:
         facts=_run_facts(report),
         commands=run.commands,
         sheets=tuple(SheetView(_title(path), path) for path in run.sheets),
+        printed=tuple(PrintedView(recipe, _named(report, values)) for recipe, values in report.printed),
     )
+
+
+def _named(report: Report, printed: Mapping[str, float]) -> dict[str, float]:
+    """Printed percentages as rates, under the names of the figures; mAP under the definition that the set's papers quote."""
+    names = {f"rank_{k}": f"Rank-{k}" for k in range(1, 51)} | {"mAP": f"mAP ({report.protocol.average_precision})"}
+    return {names.get(name, name): value / 100 for name, value in printed.items()}
 
 
 def _figures(report: Report) -> dict[str, Figure]:
@@ -182,7 +189,7 @@ def _plain(value: object) -> Any:
 
 
 def _yaml(provenance: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in provenance.items() if key != "versions"}
+    kept = {key: value for key, value in provenance.items() if key not in ("versions", "printed")}
     return yaml.safe_dump(_plain(kept), sort_keys=False, allow_unicode=True, width=100) if kept else ""
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "Figure",
     "Group",
     "PartView",
+    "PrintedView",
     "QueryView",
     "ReportView",
     "ResultView",
@@ -94,6 +95,14 @@ class SheetView:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class PrintedView:
+    """What the paper prints of one of its recipes on this data: rates in [0, 1], named as the figures beside them."""
+
+    recipe: str
+    figures: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class RunView:
     """One run: a row of the tables, a line of the curves, and a panel of ranked lists."""
@@ -112,6 +121,7 @@ class RunView:
     facts: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     sheets: tuple[SheetView, ...] = ()
+    printed: tuple[PrintedView, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _cell(line: Line, first: Line | None, name: str, outcomes: Mapping[Cell, Out
 
 def _printed(line: Line, name: str) -> dict[str, float]:
     """What the paper prints of a cell, which is looked up by the names of the sets."""
-    return line.row.printed.transferred.get(line.source, {}).get(name, {})
+    return line.row.printed.printed((line.source,), name)
 
 
 def _data(dataset: ReidDataset) -> dict[str, Any]:

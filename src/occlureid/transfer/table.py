@@ -69,14 +69,17 @@ def _table(rows: Any, tests: list[str], cell: Any) -> str:
 def _accuracy(cell: Mapping[str, Any]) -> str:
     if not cell["measured"]:
         return "–"
-    text = _pair(cell["measured"])
+    third = "rank_3" in cell["reported"]  # what the partial sets' papers print in place of mAP
+    text = _pair(cell["measured"], third)
     text = f"**{text}**" if cell["in_domain"] else text
-    return f"{text}, paper {_pair(cell['reported'])}" if cell["reported"] else text
+    return f"{text}, paper {_pair(cell['reported'], third)}" if cell["reported"] else text
 
 
-def _pair(figures: Mapping[str, float]) -> str:
-    values = [f"{figures[key]:.1f}" if key in figures else "?" for key in ("rank_1", "mAP")]
-    return f"{values[0]} ({values[1]})"
+def _pair(figures: Mapping[str, float], third: bool) -> str:
+    one, three, mean = (f"{figures[key]:.1f}" if key in figures else "?" for key in ("rank_1", "rank_3", "mAP"))
+    if third:
+        return f"{one}, Rank-3 {three}" + (f" ({mean})" if "mAP" in figures else "")
+    return f"{one} ({mean})"
 
 
 def _difference(cell: Mapping[str, Any]) -> str:
