@@ -381,7 +381,15 @@ def test_calibrate_on_the_gallery_itself(people: Path, query: Path, weights: Pat
     assert "of 8 searches for somebody who is not there" in capsys.readouterr().out
     strict = said(capsys, "search", people, query, "--weights", weights, "--calibration", people.parent / "search.json")
     assert strict["queries"][0]["absent"] is not None
+    assert run("search", people, query, "--weights", weights) == 0
+    assert "match likely: " in capsys.readouterr().out
+    both = sorted(query.parent.glob("*.jpg"))[:2]
+    assert run("search", people, *both, "--together", "--weights", weights) == 0
+    out = capsys.readouterr().out
+    assert "no verdict: the query has 2 images, and the thresholds were measured with queries of one image" in out
+    assert "verdict" not in out.splitlines()[1]
     assert run("calibrate", people, "--rate", 0.001) == 2
+    assert run("calibrate", people, "--rate", 0.2, "--miss", 0) == 2
     assert run("calibrate", people, "--images", 1) == 2
 
 

@@ -294,5 +294,5 @@ def test_a_rule_without_anything_but_local_vectors_looks_by_the_global_vector() 
 
 def test_a_result_is_plain_data() -> None:
     record = Searcher(source(30, MatchRule())).search(describe(1, 2), k=1)[0].to_json()
-    assert set(record["hits"][0]) == {"id", "distance", "camera", "person", "time", "reason", "probable"}
+    assert set(record["hits"][0]) == {"id", "distance", "camera", "person", "time", "reason", "probable", "verdict"}
     assert isinstance(Item(record["hits"][0]["id"], "c").id, str)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from occlureid.errors import DataError, FingerprintError, ShapeError, UsageError
-from occlureid.gallery.openset import Calibration, calibrate, wilson
+from occlureid.gallery.openset import Calibration
 from occlureid.gallery.search import Searcher
+from occlureid.gallery.thresholds import calibrate, wilson
 from occlureid.matching import MatchRule, distance_matrix
 from tests.gallery.described import describe, source
 
@@ -76,7 +77,8 @@ def test_a_search_says_who_is_probably_not_there() -> None:
     gallery, person = source(400, RULE), torch.arange(400) % 40
     pairs = distance_matrix(RULE, describe(400, 5), describe(400, 6))
     same = person[:, None] == person
-    found = calibrate(pairs[same], pairs[~same], rate=1e-4, fingerprint="model", rule=RULE)
+    found = calibrate(pairs[same], pairs[~same], rate=1e-4, miss=0.9, fingerprint="model", rule=RULE)
+    assert found.far == found.threshold
     strangers = torch.Generator().manual_seed(3)
     known = describe(20, 8)
     unknown = replace(

@@ -15,8 +15,9 @@ from occlureid.data.dataset import Sample
 from occlureid.described import describe
 from occlureid.errors import MissingCueError
 from occlureid.gallery import Filter, Gallery
-from occlureid.gallery.openset import Calibration, calibrate
+from occlureid.gallery.openset import Calibration
 from occlureid.gallery.search import Searcher
+from occlureid.gallery.thresholds import calibrate
 from occlureid.service.describer import Describer
 from occlureid.service.settings import ServiceSettings
 from occlureid.types import Descriptor
@@ -298,7 +299,7 @@ def test_who_did_what_is_in_the_audit_log(tmp_path: Path, describer: Describer) 
 
 def threshold_for(gallery: Gallery, rate: float = 0.01) -> Calibration:
     impostors = torch.linspace(1e-3, 1.0, 100)
-    return calibrate(torch.zeros(5), impostors, rate=rate, fingerprint=gallery.fingerprint, rule=gallery.rule)
+    return calibrate(torch.zeros(20), impostors, rate=rate, fingerprint=gallery.fingerprint, rule=gallery.rule)
 
 
 def test_a_calibrated_gallery_says_who_is_absent(tmp_path: Path, describer: Describer) -> None:
@@ -315,6 +316,12 @@ def test_a_calibrated_gallery_says_who_is_absent(tmp_path: Path, describer: Desc
         assert (there["calibration"]["rate"], there["calibration"]["unit"]) == (0.01, "pair")
         assert client.post(url, json={"ids": ["item-0"]}).json()["absent"] is True  # the query itself does not count
         assert client.get("/api/galleries/one").json()["calibration"] == there["calibration"]
+        assert [hit["verdict"] for hit in there["hits"]] == ["likely", *["unlikely"] * 3]
+        assert there["level"] == there["calibration"]["levels"][0] | {"found": 1.0, "missed": 0.0, "images": 1}
+        both = client.post(url, json={"ids": ["item-0", "item-1"]}).json()  # measured with one crop only
+        assert [both["absent"], both["level"], *(hit["verdict"] for hit in both["hits"])] == [None] * 4
+        assert both["no_verdict"].startswith("the query has 2 images")
+        assert there["no_verdict"] is None
         threshold_for(Gallery.open(tmp_path / "one"), 0.5).save(file)
         assert client.post(url, json=asked).json()["calibration"]["rate"] == 0.5
         file.unlink()

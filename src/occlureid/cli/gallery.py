@@ -121,7 +121,7 @@ def _add_searching(actions: Commands) -> None:
     calibrating = actions.add(
         "calibrate",
         _calibrate,
-        'set the threshold of "probably not in the gallery", from people whose names are known',
+        'set the thresholds of "match likely" and "probably not in the gallery", from people whose names are known',
         "occlureid gallery calibrate runs/people --described runs/baseline/described --rate 0.01",
     )
     add_place(calibrating)
@@ -131,6 +131,12 @@ def _add_searching(actions: Commands) -> None:
     calibrating.add_argument("--rate", type=float, default=0.01, help="false-positive rate to keep (default: 0.01)")
     calibrating.add_argument(
         "--unit", choices=("pair", "search"), default="pair", help="what the rate is a share of (default: pair)"
+    )
+    calibrating.add_argument(
+        "--miss",
+        type=float,
+        default=0.05,
+        help='share of true pairs that may lie where a hit is called "probably not" (default: 0.05)',
     )
     calibrating.add_argument("--images", type=int, default=2000, help="most images of each side (default: 2000)")
     calibrating.add_argument("--out", type=Path, help="file of the threshold (default: in the gallery's folder)")

@@ -1,42 +1,24 @@
-"""The threshold that says "probably not in the gallery", from the gallery's own labelled persons or from validation data."""
+"""Set the thresholds of the verdicts, from the gallery's own labelled persons or from validation data."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from occlureid.cli.gallery_place import beside, opened, say, who
 from occlureid.cli.gallery_search import CALIBRATION
 from occlureid.described import Described
 from occlureid.errors import DataError, FingerprintError, UsageError
 from occlureid.gallery import Gallery
-from occlureid.gallery.openset import Calibration
-from occlureid.gallery.openset import calibrate as threshold_of
-from occlureid.matching import distance_matrix
-from occlureid.types import Descriptor
+from occlureid.gallery.openset import Calibration, Level
+from occlureid.gallery.thresholds import calibrate as thresholds_of
+from occlureid.gallery.trials import Labelled, trial_distances, trials
 
 __all__ = ["calibrate"]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Side:
-    """N images whose persons are known."""
-
-    descriptor: Descriptor
-    persons: NDArray[np.str_]
-    cameras: NDArray[np.str_]
-
-    def some(self, most: int) -> _Side:
-        """At most so many of them, drawn at random, always the same."""
-        if len(self.persons) <= most:
-            return self
-        chosen = np.sort(np.random.default_rng(0).permutation(len(self.persons))[:most])
-        return _Side(self.descriptor[torch.from_numpy(chosen)], self.persons[chosen], self.cameras[chosen])
 
 
 def calibrate(options: argparse.Namespace) -> int:
@@ -48,21 +30,16 @@ def calibrate(options: argparse.Namespace) -> int:
     if out is None:
         raise UsageError("a gallery in an object store has no folder for its threshold: name a file with --out")
     query, other = _own(gallery, options.images) if options.described is None else _validation(gallery, options)
-    distances = distance_matrix(gallery.rule, query.descriptor, other.descriptor)
-    if options.described is None:
-        distances.fill_diagonal_(torch.nan)  # an image and itself are no pair
-    same = torch.from_numpy(query.persons[:, None] == other.persons[None])
-    apart = torch.from_numpy(query.cameras[:, None] != other.cameras[None])
-    if not bool((same & apart).any()):
+    genuine, impostors = trial_distances(gallery.rule, query, other, 1, options.unit)
+    if len(genuine) == 0:
         raise DataError(
             f"{options.described or gallery.path}: no person is known in two cameras; nothing says how far apart images of "
             "one person are; calibrate on a described validation set: --described FOLDER"
         )
-    genuine = distances[same & apart]
-    impostors = distances.masked_fill(same, torch.inf).amin(1) if options.unit == "search" else distances[~same]
-    made = threshold_of(
-        genuine, impostors, rate=options.rate, fingerprint=gallery.fingerprint, rule=gallery.rule, unit=options.unit
-    )
+    made = thresholds_of(
+        genuine, impostors, rate=options.rate, fingerprint=gallery.fingerprint, rule=gallery.rule, unit=options.unit,
+        miss=options.miss, several=trials(gallery.rule, query, other, options.unit),
+    )  # fmt: skip
     try:
         made.save(out)
     except OSError as error:
@@ -71,7 +48,7 @@ def calibrate(options: argparse.Namespace) -> int:
     return say(options, made.to_json(), f"{_text(made)}\n{out}")
 
 
-def _own(gallery: Gallery, most: int) -> tuple[_Side, _Side]:
+def _own(gallery: Gallery, most: int) -> tuple[Labelled, Labelled]:
     """The gallery's labelled items, against themselves."""
     columns = gallery.columns()
     known = np.flatnonzero(np.asarray(columns.persons.is_valid()))
@@ -84,13 +61,16 @@ def _own(gallery: Gallery, most: int) -> tuple[_Side, _Side]:
     columns = columns[chosen]
     ids: Sequence[str] = columns.ids.to_pylist()
     read = gallery.spatial if gallery.rule.spatial_weight > 0 else gallery.descriptor
-    side = _Side(
-        read(ids).to(dtype=torch.float32), np.array(columns.persons.to_pylist()), np.array(columns.cameras.to_pylist())
+    side = Labelled(
+        read(ids).to(dtype=torch.float32),
+        np.array(ids),
+        np.array(columns.persons.to_pylist()),
+        np.array(columns.cameras.to_pylist()),
     )
     return side, side
 
 
-def _validation(gallery: Gallery, options: argparse.Namespace) -> tuple[_Side, _Side]:
+def _validation(gallery: Gallery, options: argparse.Namespace) -> tuple[Labelled, Labelled]:
     """The queries and the gallery of a described dataset, without those whose person means nothing."""
     described = Described.load(options.described)
     if described.query.fingerprint != gallery.fingerprint:
@@ -106,8 +86,9 @@ def _validation(gallery: Gallery, options: argparse.Namespace) -> tuple[_Side, _
         kept = [n for n, sample in enumerate(samples) if sample.person not in described.protocol.junk]
         if gallery.rule.spatial_weight == 0:
             descriptor = replace(descriptor, spatial=None, saliency=None)  # noqa: PLW2901
-        side = _Side(
+        side = Labelled(
             descriptor[kept],
+            np.array([str(samples[n].path) for n in kept]),
             np.array([samples[n].person for n in kept]),
             np.array([samples[n].camera for n in kept]),
         )
@@ -116,14 +97,36 @@ def _validation(gallery: Gallery, options: argparse.Namespace) -> tuple[_Side, _
 
 
 def _text(made: Calibration) -> str:
-    low, high = (100 * value for value in made.interval)
-    least, most = (100 * value for value in made.found_interval)
-    false = 100 * made.false_positives / made.impostors
-    found = 100 * made.found / made.genuine
     of = "pairs of two people" if made.unit == "pair" else "searches for somebody who is not there"
-    return (
-        f"threshold {made.threshold:.4f}\n"
-        f"false positives: {false:.2f} % of {made.impostors} {of} (95 % interval {low:.2f} to {high:.2f} %, asked for at most "
-        f"{100 * made.rate:g} %)\n"
-        f"found: {found:.1f} % of {made.genuine} pairs of one person in two cameras (95 % interval {least:.1f} to {most:.1f} %)"
+    lines = [
+        f"asked for: false positives in at most {100 * made.rate:g} % of {of}, at most {100 * made.miss:g} % of the pairs of "
+        "one person in two cameras beyond the last doubt"
+    ]
+    for level in made.levels:
+        lines += _level(level, of)
+    most = made.levels[-1].images
+    lines.append(
+        f"queries of more than {most} {'image' if most == 1 else 'images'} get no verdict: too few persons have so many images"
     )
+    return "\n".join(lines)
+
+
+def _level(level: Level, of: str) -> list[str]:
+    low, high = (100 * value for value in level.interval)
+    least, most = (100 * value for value in level.found_interval)
+    pairs = f"{level.genuine} pairs of one person in two cameras"
+    found = "no pair of one person in two cameras was there to say how many are found"
+    if level.genuine:
+        found = (
+            f"found: {100 * level.found / level.genuine:.1f} % of {pairs} (95 % interval {least:.1f} to {most:.1f} %)"
+        )
+    far = "no distance is called probably not: too few pairs of one person, or too many that share nothing to compare"
+    if level.far is not None:
+        far = f"probably not beyond {level.far:.4f}: {100 * level.missed / level.genuine:.2f} % of {pairs} lie there"
+    return [
+        f"\nqueries of {level.images} {'image' if level.images == 1 else 'images'}: threshold {level.threshold:.4f}",
+        f"  false positives: {100 * level.false_positives / level.impostors:.2f} % of {level.impostors} {of} (95 % interval "
+        f"{low:.2f} to {high:.2f} %)",
+        f"  {found}",
+        f"  {far}",
+    ]

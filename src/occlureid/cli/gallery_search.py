@@ -18,7 +18,7 @@ from occlureid.cli.gallery_place import say as say_values
 from occlureid.cli.weights import cues_of, restored
 from occlureid.errors import DataError, UsageError
 from occlureid.gallery import ApproximateSearcher, Filter, Gallery, Item
-from occlureid.gallery.hits import Hit, SearchResult
+from occlureid.gallery.hits import VERDICTS, Hit, SearchResult
 from occlureid.gallery.openset import Calibration
 from occlureid.gallery.search import Searcher
 from occlureid.plots import RankedPicture, contact_sheet, draw_parts, ranked_list_image
@@ -59,18 +59,23 @@ def search(options: argparse.Namespace) -> int:
     if options.together:
         queries = [_joined(queries)]
     searcher, calibration = _searcher(options, gallery), _calibration(options, gallery)
-    results = []
+    results, judgements = [], []
     for query in queries:
         found = searcher.search_person(
             query.crops, k=options.k + len(query.stored), filter=wanted, calibration=calibration
         )
-        results.append(_without(found, query.stored, options.k))
+        judging = None if calibration is None else calibration.at(len(query.crops))
+        judgements.append(judging)
+        results.append(_without(found, query.stored, options.k, judging))
         gallery.audit.write(by, "search", count=len(results[-1].hits), ids=[hit.id for hit in results[-1].hits])
     names = _part_names(gallery, regions)
     values = [
         {"query": query.name, "parts": names, **found.to_json()} for query, found in zip(queries, results, strict=True)
     ]
-    texts = [_text(query, found, names, options) for query, found in zip(queries, results, strict=True)]
+    texts = [
+        _text(query, found, names, options) + _judged(query, judging, calibration)
+        for query, found, judging in zip(queries, results, judgements, strict=True)
+    ]
     say_values(options, {"gallery": gallery.path, "queries": values}, "\n\n".join(texts))
     if options.sheet:
         _sheet(options.sheet, gallery, queries, results, regions)
@@ -151,9 +156,9 @@ def _joined(queries: Sequence[_Query]) -> _Query:
     )
 
 
-def _without(found: SearchResult, ids: Sequence[str], k: int) -> SearchResult:
+def _without(found: SearchResult, ids: Sequence[str], k: int, judging: Calibration | None) -> SearchResult:
     hits = tuple(hit for hit in found.hits if hit.id not in ids)[:k]
-    absent = None if found.absent is None else not any(hit.probable for hit in hits)
+    absent = None if judging is None else judging.absent(hit.verdict for hit in hits)
     return replace(found, hits=hits, absent=absent)
 
 
@@ -173,11 +178,11 @@ def _shared(hit: Hit, names: Sequence[str]) -> str:
 
 def _text(query: _Query, found: SearchResult, names: Sequence[str], options: argparse.Namespace) -> str:
     judged = found.absent is not None
-    head = ("rank", "id", "distance", "person", "camera", "time", "shared parts", *(("same person",) * judged))
+    head = ("rank", "id", "distance", "person", "camera", "time", "shared parts", *(("verdict",) * judged))
     rows = [
         (
             rank, hit.id, f"{hit.distance:.4f}", hit.person, hit.camera, when(hit.time), _shared(hit, names),
-            *((("probably" if hit.probable else "probably not"),) * judged),
+            *(() if hit.verdict is None else (VERDICTS[hit.verdict],)),
         )
         for rank, hit in enumerate(found.hits, 1)
     ]  # fmt: skip
@@ -188,10 +193,19 @@ def _text(query: _Query, found: SearchResult, names: Sequence[str], options: arg
         notes.append("a shortlist was compared in full; the ranking may lack others")
     lines = ["; ".join(notes), table(head, rows)] if rows else notes
     if found.absent:
-        lines.append("probably nobody in the gallery: no hit is nearer than the calibrated threshold")
+        lines.append("probably not in the gallery: every hit lies where few images of one person do")
     if options.explain:
         lines += [_explained(rank, hit, names) for rank, hit in enumerate(found.hits, 1)]
     return "\n".join(lines)
+
+
+def _judged(query: _Query, judging: Calibration | None, calibration: Calibration | None) -> str:
+    """The meaning of the verdicts, or why there are none."""
+    if calibration is None:
+        return ""
+    if judging is None:
+        return f"\nno verdict: {calibration.limit(len(query.crops))}"
+    return f"\n{judging.meaning()}"
 
 
 def _explained(rank: int, hit: Hit, names: Sequence[str]) -> str:
@@ -243,8 +257,8 @@ def _strip(gallery: Gallery, query: _Query, found: SearchResult, regions: Sequen
         lines = [_short(hit.id), f"{hit.distance:.3f}, camera {_short(hit.camera, 10)}"]
         if hit.person is not None:
             lines.append(f"person {_short(hit.person, 18)}")
-        if hit.probable is not None:
-            lines.append("probably the same" if hit.probable else "probably not")
+        if hit.verdict is not None:
+            lines.append(VERDICTS[hit.verdict])
         weights = tuple(part.weight for part in hit.reason.parts) or (0.0,) * len(regions)
         distances = tuple(float("nan") if p.distance is None else p.distance for p in hit.reason.parts) or None
         pictures.append(RankedPicture(picture or _missing(), None, tuple(lines), weights, distances))

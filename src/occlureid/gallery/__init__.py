@@ -4,13 +4,14 @@ from occlureid.gallery.approximate import ApproximateSearcher
 from occlureid.gallery.crops import join_crops
 from occlureid.gallery.hits import Hit, PartReason, Reason, SearchResult, merge_results
 from occlureid.gallery.layout import Block
-from occlureid.gallery.openset import Calibration, calibrate
+from occlureid.gallery.openset import Calibration
 from occlureid.gallery.reading import Changes, GalleryStats
 from occlureid.gallery.records import Columns, Filter, Item
 from occlureid.gallery.recovery import recover
 from occlureid.gallery.search import Searcher
 from occlureid.gallery.source import MemorySource
 from occlureid.gallery.store import AddResult, Gallery
+from occlureid.gallery.thresholds import calibrate
 
 __all__ = [
     "AddResult",

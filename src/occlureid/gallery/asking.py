@@ -33,7 +33,7 @@ class Asking(ABC):
         shortlist: int | None = None,
         calibration: Calibration | None = None,
     ) -> list[SearchResult]:
-        """The nearest items of each of Q query images."""
+        """The nearest items of each of Q query images, judged by the first level of ``calibration``."""
 
     def search_person(
         self,
@@ -45,6 +45,10 @@ class Asking(ABC):
         shortlist: int | None = None,
         calibration: Calibration | None = None,
     ) -> SearchResult:
-        """The nearest items to a person of whom there are several crops, see ``crops``; all else as for ``search``."""
+        """The nearest items to a person of whom there are several crops, see ``crops``; all else as for ``search``.
+
+        Hits get a verdict only if the calibration was measured with queries of as many crops or more.
+        """
         query = join_crops(self._rule, crops)
+        calibration = None if calibration is None else calibration.at(len(crops))
         return self.search(query, k=k, filter=filter, exact=exact, shortlist=shortlist, calibration=calibration)[0]

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from occlureid.errors import UsageError
 
-__all__ = ["Hit", "PartReason", "Reason", "SearchResult", "merge_results"]
+__all__ = ["VERDICTS", "Hit", "PartReason", "Reason", "SearchResult", "Verdict", "merge_results"]
+
+Verdict = Literal["likely", "uncertain", "unlikely"]
+"""Judgement of a calibration on one hit."""
+
+VERDICTS: dict[Verdict, str] = {"likely": "match likely", "uncertain": "uncertain", "unlikely": "probably not"}
+"""The words for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,9 @@ class Hit:
         person: of the item, where it is known.
         time: of the item in seconds since 1970, where it is known.
         reason: what the distance is made of.
-        probable: whether a calibration takes the item for the same person; None without a calibration.
+        probable: whether a match is likely (``verdict``); None without a calibration for so many query images.
+        verdict: of the calibration: likely up to its threshold, unlikely where few of the person's own images lie, uncertain
+            between; None likewise.
     """
 
     id: str
@@ -66,6 +74,7 @@ class Hit:
     time: float | None
     reason: Reason
     probable: bool | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,8 @@ class SearchResult:
             vector are noticed only among those whose maps were read.
         exact: whether these are for certain the nearest by the rule; False where a shortlist was cut short.
         coverage: share of the gallery that was searched, in [0, 1].
-        absent: whether the query's person is probably not among what was compared; None without a calibration.
+        absent: whether the query's person is probably not among what was compared: every hit is unlikely; None without a
+            calibration for so many query images.
     """
 
     hits: tuple[Hit, ...]

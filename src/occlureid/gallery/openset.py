@@ -1,40 +1,47 @@
-"""Whether the query's person is in the gallery at all: a threshold on distances, from validation pairs.
+"""Decide whether a query's person is in the gallery at all: thresholds on distances, from validation pairs.
 
-Images of the same person give genuine distances, images of two people impostor distances. The threshold is the largest with
-which no more than a wanted share of the impostors passes. Two things can be called an impostor's distance, and the calibration
-says which it was made of: that of a *pair*, so that a search of N items by somebody who is not there still finds about
-N x rate items below the threshold; or that of the nearest item that a whole *search* found for somebody who is not there, so
-that the rate is one of searches, of galleries as large as the one it was measured on.
+Images of the same person give genuine distances, images of two people impostor distances. Two thresholds make three verdicts.
+Up to ``threshold``, the largest distance that no more than a wanted share of the impostors reaches, a match is likely. Beyond
+``far``, which no more than a wanted share of the genuine distances exceeds, it is probably none. Between the two a hit is
+uncertain.
+
+Two things can be called an impostor's distance, and the calibration says which it was made of: that of a *pair*, so that a
+search of N items by somebody who is not there still finds about N x rate items below the threshold; or that of the nearest item
+that a whole *search* found for somebody who is not there, so that the rate is one of searches, of galleries as large as the one
+it was measured on.
+
+Several query images are joined into one before they are compared (``crops``), which averages out what is peculiar to an image:
+the person's own images come nearer, and so do everybody else's. Thresholds hold for the number of images that they were measured
+with; ``Calibration.at`` gives those for a number of images, or None where none were measured.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
-from occlureid.errors import DataError, FingerprintError, ShapeError, UsageError
+from occlureid.errors import DataError, FingerprintError, UsageError
+from occlureid.gallery.hits import Verdict
 from occlureid.matching import MatchRule
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["MISS", "Calibration", "Level"]
 
-_95_PERCENT = 1.959964
-"""Standard deviations to each side that hold 95 % of a normal distribution."""
+MISS = 0.05
+"""Share of the genuine distances that may lie beyond ``far``, unless told otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """A threshold, and what it was made from.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """The two thresholds for queries of one number of images, and what they were made from.
 
     Attributes:
-        threshold: a hit at this distance or nearer is probably the same person.
-        rate: the false-positive rate that was asked for, in (0, 1).
-        unit: what the rate is a share of: "pair" or "search".
+        images: how many images of a person make the query.
+        threshold: at this distance or nearer a match is likely.
+        far: beyond this distance a hit is probably somebody else, never below ``threshold``; None where that cannot be told.
         impostors: how many impostor distances there were, those with nothing to compare included.
         false_positives: how many of those are at the threshold or nearer.
         interval: 95 % confidence interval of the false-positive rate (Wilson), for independent distances. Pairs that share
@@ -42,35 +49,112 @@ class Calibration:
         genuine: how many genuine distances there were, likewise.
         found: how many of those are at the threshold or nearer.
         found_interval: 95 % confidence interval of the share that is found.
-        fingerprint: of the model.
-        rule: of the comparison, as plain values.
+        missed: how many of the genuine distances lie beyond ``far``; 0 where that is None.
     """
 
+    images: int = 1
     threshold: float
-    rate: float
-    unit: Literal["pair", "search"]
+    far: float | None = None
     impostors: int
     false_positives: int
     interval: tuple[float, float]
     genuine: int
     found: int
     found_interval: tuple[float, float]
-    fingerprint: str
-    rule: MatchRule
+    missed: int = 0
 
     def __post_init__(self) -> None:
-        numbers = (self.threshold, self.rate, *self.interval, *self.found_interval)
-        counts = (self.impostors, self.false_positives, self.genuine, self.found)
+        numbers = (self.threshold, *self.interval, *self.found_interval, *(() if self.far is None else (self.far,)))
+        counts = (self.images, self.impostors, self.false_positives, self.genuine, self.found, self.missed)
         if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
             raise DataError(f"a calibration needs finite numbers, got {numbers}")
-        if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts):
-            raise DataError(f"a calibration needs counts of at least 0, got {counts}")
-        if not 0 < self.rate < 1 or self.unit not in ("pair", "search"):
-            raise DataError(
-                f'rate must lie in (0, 1) and unit be "pair" or "search", got {self.rate} and {self.unit!r}'
-            )
-        if self.false_positives > self.impostors or self.found > self.genuine:
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in counts) or self.images < 1:
+            raise DataError(f"a calibration needs counts of at least 0, and at least one image, got {counts}")
+        if len(self.interval) != 2 or len(self.found_interval) != 2:
+            raise DataError(f"an interval needs two ends, got {self.interval} and {self.found_interval}")
+        if self.false_positives > self.impostors or max(self.found, self.missed) > self.genuine:
             raise DataError(f"a calibration cannot count more than there were, got {counts}")
+        if self.far is not None and (self.far < self.threshold or self.genuine == 0):
+            raise DataError(f"far needs genuine distances, and not to be nearer than the threshold, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration(Level):
+    """The thresholds of a gallery: those for queries of one image, and, where they could be measured, of several.
+
+    Attributes:
+        rate: the false-positive rate that was asked for, in (0, 1).
+        unit: what the rate is a share of: "pair" or "search".
+        miss: the share of genuine distances that was allowed beyond ``far``, in (0, 1).
+        fingerprint: of the model.
+        rule: of the comparison, as plain values.
+        several: the same for queries of more images, in rising order; empty in files of older versions, which therefore give
+            no verdict on queries of several images.
+    """
+
+    rate: float
+    unit: Literal["pair", "search"]
+    miss: float = MISS
+    fingerprint: str
+    rule: MatchRule
+    several: tuple[Level, ...] = ()
+
+    def __post_init__(self) -> None:
+        Level.__post_init__(self)
+        for name, share in (("rate", self.rate), ("miss", self.miss)):
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+                raise DataError(f"{name} must lie in (0, 1), got {share!r}")
+        if self.unit not in ("pair", "search"):
+            raise DataError(f'unit must be "pair" or "search", got {self.unit!r}')
+        if not isinstance(self.fingerprint, str):
+            raise DataError(f"a fingerprint must be a text, got {self.fingerprint!r}")
+        counts = [level.images for level in self.levels]
+        if sorted(set(counts)) != counts:
+            raise DataError(f"the numbers of images must rise, got {counts}")
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The thresholds for one number of images after the other, this one's first."""
+        return self, *self.several
+
+    def at(self, images: int) -> Calibration | None:
+        """The thresholds for a query of some images of one person; None where none were measured.
+
+        Between two numbers that were measured the larger one's hold: ``calibrate`` lets thresholds only fall and ``far``
+        only rise with the number, so that they keep the promises of both neighbours. Beyond the largest there is nothing
+        to go by.
+        """
+        level = next((one for one in self.levels if one.images >= images), None)
+        if level is None:
+            return None
+        return replace(self, several=(), **{field.name: getattr(level, field.name) for field in fields(Level)})
+
+    def verdict(self, distance: float) -> Verdict:
+        """The word for a hit at this distance, of a query of ``images`` images."""
+        if distance <= self.threshold:
+            return "likely"
+        return "uncertain" if self.far is None or distance <= self.far else "unlikely"
+
+    def absent(self, verdicts: Iterable[Verdict | None]) -> bool:
+        """Whether the person is probably not among hits with these verdicts: all, were there any, are unlikely."""
+        return self.far is not None and all(verdict == "unlikely" for verdict in verdicts)
+
+    def limit(self, images: int) -> str:
+        """Say why queries of so many images get no verdict."""
+        most = self.levels[-1].images
+        measured = "one image" if most == 1 else f"at most {most} images"
+        return f"the query has {images} images, and the thresholds were measured with queries of {measured}"
+
+    def meaning(self) -> str:
+        """The verdicts and their measured error rates in words."""
+        of = "pairs of two people" if self.unit == "pair" else "searches for somebody who is not there"
+        found = f", and {self.found / self.genuine:.0%} of true pairs" if self.genuine else ""
+        images = "1 image" if self.images == 1 else f"up to {self.images} images"
+        likely = f"match likely: {self.threshold:.4f} or nearer, as at most {100 * self.rate:g} % of {of} are{found}"
+        if self.far is None:
+            return f"{likely}; uncertain: all others (thresholds for queries of {images})"
+        beyond = f"probably not: beyond {self.far:.4f}, as {100 * self.missed / self.genuine:.2g} % of true pairs are"
+        return f"{likely}; {beyond}; uncertain: between (thresholds for queries of {images})"
 
     def check(self, fingerprint: str, rule: MatchRule) -> None:
         """Raises:
@@ -104,13 +188,10 @@ class Calibration:
             DataError: the record has unknown or missing keys, or values out of range.
         """
         try:
-            lists = {name: tuple(record[name]) for name in ("interval", "found_interval")}
-            found = cls(**{**record, **lists, "rule": MatchRule.from_json(record["rule"])})
-        except (TypeError, KeyError, OverflowError, ValueError) as error:
+            several = tuple(Level(**_tuples(one)) for one in record.get("several", ()))
+            return cls(**{**_tuples(record), "rule": MatchRule.from_json(record["rule"]), "several": several})
+        except (TypeError, KeyError, OverflowError, ValueError, AttributeError) as error:
             raise DataError(f"not a calibration ({error}): {record}"[:500]) from error
-        if len(found.interval) != 2 or len(found.found_interval) != 2 or not isinstance(found.fingerprint, str):
-            raise DataError(f"not a calibration: {record}"[:500])
-        return found
 
     def save(self, path: Path | str) -> None:
         """Writes a JSON file, atomically."""
@@ -135,66 +216,6 @@ class Calibration:
         return cls.from_json(record)
 
 
-def calibrate(
-    genuine: Tensor,
-    impostor: Tensor,
-    *,
-    rate: float,
-    fingerprint: str,
-    rule: MatchRule,
-    unit: Literal["pair", "search"] = "pair",
-) -> Calibration:
-    """The largest threshold with which at most a share ``rate`` of the impostors passes.
-
-    Args:
-        genuine: (N,) distances of images of the same person; infinite ones count as not found.
-        impostor: (M,) distances of images of two people; infinite ones count as told apart. With unit "search", the distance
-            of the nearest item in each of M searches for somebody who is not in the gallery.
-        rate: the false-positive rate to keep, in (0, 1).
-        fingerprint: of the model.
-        rule: of the comparison.
-        unit: what an impostor's distance is of.
-
-    Raises:
-        ShapeError: the distances are not one row of numbers each, or one is not a number.
-        UsageError: the rate is out of range, or there are too few impostors to set it: fewer than 1 / rate.
-    """
-    for name, values in (("genuine", genuine), ("impostor", impostor)):
-        if values.ndim != 1 or len(values) == 0 or bool(values.isnan().any()):
-            raise ShapeError(f"{name} distances must be numbers of shape (N,) with N > 0, got {tuple(values.shape)}")
-    if not 0 < rate < 1:
-        raise UsageError(f"the false-positive rate must lie in (0, 1), got {rate}")
-    allowed = math.floor(rate * len(impostor) * (1 + 1e-12))
-    if allowed < 1:
-        raise UsageError(
-            f"a false-positive rate of {rate:g} needs at least {math.ceil(1 / rate)} impostor distances, got {len(impostor)}"
-        )
-    impostor = impostor.double().sort().values
-    threshold = _threshold(impostor, allowed)
-    passed, found = int((impostor <= threshold).sum()), int((genuine.double() <= threshold).sum())
-    return Calibration(
-        threshold, rate, unit, len(impostor), passed, wilson(passed, len(impostor)),
-        len(genuine), found, wilson(found, len(genuine)), fingerprint, rule,
-    )  # fmt: skip
-
-
-def _threshold(impostor: Tensor, allowed: int) -> float:
-    """The largest distance of the sorted ones at which no more than ``allowed`` pass; just below all if there is none."""
-    finite = impostor[impostor.isfinite()]
-    if len(finite) == 0:
-        raise UsageError("no impostor distance is finite: nothing was compared, so that no threshold can be set")
-    if allowed >= len(finite):
-        return float(finite[-1])
-    below = finite[:allowed][finite[:allowed] < finite[allowed]]
-    if len(below):
-        return float(below[-1])
-    return float(torch.nextafter(finite[0], finite.new_tensor(-torch.inf)))
-
-
-def wilson(count: int, of: int) -> tuple[float, float]:
-    """95 % confidence interval of a share, from ``count`` of ``of`` independent trials (Wilson's score interval)."""
-    z2 = _95_PERCENT**2
-    share, scale = count / of, 1 + z2 / of
-    middle = (share + z2 / (2 * of)) / scale
-    half = _95_PERCENT * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _tuples(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of JSON with tuples where a level has tuples."""
+    return {**record, **{name: tuple(record[name]) for name in ("interval", "found_interval")}}

@@ -136,6 +136,7 @@ class Tally:
         """The answer as it stands."""
         hits, absent = self._hits, None
         if calibration is not None:
-            hits = [replace(hit, probable=hit.distance <= calibration.threshold) for hit in hits]
-            absent = not any(hit.probable for hit in hits)
+            verdicts = [calibration.verdict(hit.distance) for hit in hits]
+            hits = [replace(hit, probable=v == "likely", verdict=v) for hit, v in zip(hits, verdicts, strict=True)]
+            absent = calibration.absent(verdicts)
         return SearchResult(tuple(hits), self.searched, self.incomparable, self.exact, 1.0, absent)

@@ -17,7 +17,7 @@ __all__ = ["CalibrationFile", "CalibrationState"]
 
 _LOG = logging.getLogger(__name__)
 _MOST = 2**20
-"""Bytes of a file that could be a calibration; real ones have some hundred."""
+"""Bytes of a file that could be a calibration; real ones have a few thousand."""
 _LONGEST = 500
 
 _Stamp = tuple[int, ...] | None
@@ -39,7 +39,7 @@ class CalibrationState:
 class CalibrationFile:
     """The threshold of one gallery; read again whenever the file changes.
 
-    A file that is damaged, or made for other weights or another rule, is no error: hits then are neither probable nor not, the
+    A file that is damaged, or made for other weights or another rule, is no error: hits then get no verdict, the
     log says so once, and ``current`` says why.
 
     Args:
@@ -82,6 +82,6 @@ class CalibrationFile:
             found = Calibration.load(self._path)
             found.check(self._fingerprint, self._rule)
         except (OcclureidError, OSError, ValueError, ArithmeticError) as error:  # a number may be too large for a float
-            _LOG.error("hits are not called probable: %s: %s", self._path, error)
+            _LOG.error("hits get no verdict: %s: %s", self._path, error)
             return CalibrationState(problem=f"the calibration cannot be used: {said(error)}"[:_LONGEST])
         return CalibrationState(found)

@@ -32,6 +32,7 @@ __all__ = [
     "JobError",
     "JobList",
     "JobOut",
+    "LevelOut",
     "Limits",
     "NewGallery",
     "PartOut",
@@ -168,12 +169,26 @@ class GalleryList(Response):
     galleries: list[GalleryInfo]
 
 
-class CalibrationOut(Response):
-    """The threshold that tells whether a hit is probably the same person."""
+class LevelOut(Response):
+    """The thresholds for queries of one number of crops."""
 
-    threshold: float
+    images: int = Field(description="Crops that make the query.")
+    threshold: float = Field(description="At this distance or nearer a match is likely.")
+    far: float | None = Field(description="Beyond it a hit is probably somebody else; null where that cannot be told.")
+    found: float | None = Field(description="Share of true pairs up to the threshold; null where none was measured.")
+    missed: float | None = Field(description="Share of true pairs beyond far; null without it.")
+
+
+class CalibrationOut(Response):
+    """The thresholds that tell whether a hit is the same person."""
+
+    threshold: float = Field(description="For queries of one crop.")
     rate: float = Field(description="The false-positive rate that it was set for.")
     unit: Literal["pair", "search"] = Field(description="What the rate is a share of.")
+    miss: float = Field(description="Share of true pairs that was allowed beyond far.")
+    levels: list[LevelOut] = Field(
+        description="For one crop and for more. A query is judged by the first with as many crops or more; without one, by none."
+    )
 
 
 class GalleryStats(Response):

@@ -6,12 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from occlureid.gallery.hits import Verdict
 from occlureid.service.models import (
     MAX_CROPS,
     MAX_DESCRIPTOR,
     MAX_HITS,
     Box,
     CalibrationOut,
+    LevelOut,
     PartOut,
     Request,
     Response,
@@ -99,7 +101,11 @@ class HitOut(Response):
     camera: str
     person: str | None
     time: float | None
-    probable: bool | None = Field(description="Whether it is probably the same person; null without a calibration.")
+    probable: bool | None = Field(description="Whether a match is likely; null without a verdict.")
+    verdict: Verdict | None = Field(
+        description="Null without a calibration, or where none was measured for so many crops. A hit beyond the threshold is "
+        "unlikely only where few true pairs lie."
+    )
     reason: ReasonOut
 
 
@@ -112,8 +118,10 @@ class Answer(Response):
     incomparable: int = Field(description="Those of them that share nothing with the query.")
     exact: bool = Field(description="Whether these are for certain the nearest.")
     coverage: float = Field(description="Share of the gallery that was searched.")
-    absent: bool | None = Field(description="Whether the person is probably not there; null without a calibration.")
+    absent: bool | None = Field(description="Whether the person is probably not there; null without a verdict.")
     calibration: CalibrationOut | None
+    level: LevelOut | None = Field(description="By what the hits were judged; null where they have no verdict.")
+    no_verdict: str | None = Field(description="Why a gallery that has a calibration gives no verdict; null otherwise.")
 
 
 class ExplainRequest(Request):

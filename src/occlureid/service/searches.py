@@ -12,11 +12,11 @@ import torch
 from occlureid.errors import DataError
 from occlureid.gallery.crops import join_crops
 from occlureid.gallery.hits import Hit, Reason, SearchResult
-from occlureid.gallery.openset import Calibration
+from occlureid.gallery.openset import Calibration, Level
 from occlureid.gallery.records import Filter
 from occlureid.gallery.rescore import rescore
 from occlureid.service.batches import Batcher
-from occlureid.service.models import CalibrationOut, PartOut, RegionOut
+from occlureid.service.models import CalibrationOut, LevelOut, PartOut, RegionOut
 from occlureid.service.problems import refuse
 from occlureid.service.search_models import Answer, Explanation, HitOut, PartReasonOut, ReasonOut, SearchOptions
 from occlureid.service.settings import ServiceSettings
@@ -95,10 +95,11 @@ class Searches:
             crops = replace(crops, spatial=None, saliency=None)
         query = join_crops(opened.gallery.rule, crops)
         calibration = opened.calibration.current().calibration
+        judging = None if calibration is None else calibration.at(len(crops))
         with opened.reading():
-            result = self._batcher.ask(_Ask(opened, query, options.k + len(gone), wanted, calibration))
+            result = self._batcher.ask(_Ask(opened, query, options.k + len(gone), wanted, judging))
         hits = [hit for hit in result.hits if hit.id not in gone][: options.k]
-        absent = None if result.absent is None else not any(hit.probable for hit in hits)
+        absent = None if judging is None else judging.absent(hit.verdict for hit in hits)
         opened.gallery.audit.write(by, "search", count=len(hits), ids=[hit.id for hit in hits])
         return Answer(
             hits=[_hit(hit) for hit in hits],
@@ -109,6 +110,8 @@ class Searches:
             coverage=result.coverage,
             absent=absent,
             calibration=calibration_out(calibration),
+            level=None if judging is None else level_out(judging),
+            no_verdict=None if calibration is None or judging is not None else calibration.limit(len(crops)),
         )
 
     def _work(self, asks: Sequence[_Ask]) -> list[SearchResult]:
@@ -182,8 +185,18 @@ def part_names(count: int, regions: Sequence[Region]) -> list[PartOut]:
 
 
 def calibration_out(made: Calibration | None) -> CalibrationOut | None:
-    """A threshold as it is shown."""
-    return None if made is None else CalibrationOut(threshold=made.threshold, rate=made.rate, unit=made.unit)
+    """The thresholds as they are shown."""
+    if made is None:
+        return None
+    levels = [level_out(level) for level in made.levels]
+    return CalibrationOut(threshold=made.threshold, rate=made.rate, unit=made.unit, miss=made.miss, levels=levels)
+
+
+def level_out(level: Level) -> LevelOut:
+    """The thresholds for one number of crops, with shares for counts."""
+    found = level.found / level.genuine if level.genuine else None
+    missed = None if level.far is None else level.missed / level.genuine
+    return LevelOut(images=level.images, threshold=level.threshold, far=level.far, found=found, missed=missed)
 
 
 def _texts(values: list[str] | None) -> tuple[str, ...] | None:
@@ -214,5 +227,6 @@ def _hit(hit: Hit) -> HitOut:
         person=hit.person,
         time=hit.time,
         probable=hit.probable,
+        verdict=hit.verdict,
         reason=_reason(hit.reason),
     )
