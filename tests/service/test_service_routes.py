@@ -33,7 +33,7 @@ def test_about_and_health(client: TestClient) -> None:
     assert client.get("/api/health").json() == {"state": "ready"}
     about = client.get("/api/about").json()
     assert (about["name"], about["role"], about["method"], about["image_size"]) == ("local", "admin", "pcb", [64, 32])
-    assert [part["name"] for part in about["parts"]] == ["stripe 1", "stripe 2", "stripe 3"]
+    assert [part["name"] for part in about["parts"]] == ["head and chest", "hips and thighs", "shins and feet"]
     assert about["parts"][1]["region"] == {"top": 1 / 3, "left": 0.0, "bottom": 2 / 3, "right": 1.0}
     assert about["limits"]["k"] == 100
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut, describe_group
-from occlureid.cli.gallery_place import check_model, opened, say, who, write_regions
+from occlureid.cli.gallery_place import check_model, opened, say, who, write_names
 from occlureid.cli.options import bar
 from occlureid.cli.weights import cues_of, restored
 from occlureid.cues.groupings import GROUPINGS
@@ -67,8 +67,7 @@ def create(options: argparse.Namespace) -> int:
         options.gallery, fingerprint=method.fingerprint(), rule=method.rule, audit=options.audit, by=who(options),
         retention=None if options.retention is None else options.retention * _DAY, **sizes,
     )  # fmt: skip
-    if len(method.regions) == gallery.shape.parts:
-        write_regions(gallery, method.regions)
+    write_names(gallery, method)
     kept = "for ever" if options.retention is None else f"for {options.retention:g} days"
     values = {"gallery": gallery.path, "fingerprint": gallery.fingerprint, **sizes, "retention_days": options.retention}
     return say(options, values, f"{gallery.path}: a gallery for {gallery.fingerprint}; items are kept {kept}")

@@ -6,19 +6,18 @@ import argparse
 import getpass
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import add_device
 from occlureid.cli.weights import WEIGHTS, add_cues
-from occlureid.errors import DataError, FingerprintError, OcclureidError, UsageError
+from occlureid.errors import FingerprintError, UsageError
 
 if TYPE_CHECKING:
     from occlureid.gallery import Gallery
+    from occlureid.gallery.bodyparts import BodyParts
     from occlureid.methods import Method
-    from occlureid.types import Region
 
 __all__ = [
     "add_describing",
@@ -27,15 +26,13 @@ __all__ = [
     "check_model",
     "moment",
     "opened",
-    "read_regions",
+    "read_names",
     "say",
     "table",
     "when",
     "who",
-    "write_regions",
+    "write_names",
 ]
-
-_REGIONS = "regions.json"
 
 
 def add_place(command: argparse.ArgumentParser, *, logged: bool = True) -> None:
@@ -135,28 +132,22 @@ def beside(gallery: Gallery, name: str) -> Path | None:
     return folder / name if folder.is_dir() else None
 
 
-def write_regions(gallery: Gallery, regions: Sequence[Region]) -> None:
-    """Keeps where the parts lie, to draw them for those who search by stored items without weights."""
-    path = beside(gallery, _REGIONS)
-    if path is not None and regions:
-        path.write_text(json.dumps([asdict(region) for region in regions], indent=1) + "\n", encoding="utf-8")
+def write_names(gallery: Gallery, method: Method) -> None:
+    """Keeps what the parts are called and where they lie, for those who search by stored items without weights."""
+    from occlureid.gallery.bodyparts import BodyParts, write_parts
+
+    folder = Path(gallery.path)
+    if folder.is_dir():
+        write_parts(folder, BodyParts.of(method.part_names(), method.regions, gallery.shape.parts))
 
 
-def read_regions(gallery: Gallery) -> tuple[Region, ...]:
-    """Where the parts lie; empty where that is not known.
+def read_names(gallery: Gallery) -> BodyParts:
+    """What the parts are called and where they lie, as far as that is known.
 
     Raises:
         DataError: the file says something else.
     """
-    from occlureid.types import Region
+    from occlureid.gallery.bodyparts import BodyParts, read_parts
 
-    path = beside(gallery, _REGIONS)
-    if path is None or not path.is_file():
-        return ()
-    try:
-        found = tuple(Region(**record) for record in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError, OcclureidError) as error:
-        raise DataError(f"{path}: cannot be read as the places of parts ({error})"[:400]) from error
-    if len(found) != gallery.shape.parts or not all(isinstance(region.name, str) for region in found):
-        raise DataError(f"{path}: expected the names and places of {gallery.shape.parts} parts, got {len(found)}")
-    return found
+    folder = Path(gallery.path)
+    return read_parts(folder, gallery.shape.parts) if folder.is_dir() else BodyParts()

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from occlureid.cli.gallery_crops import Crop, Naming, collect, cut, describe_group
-from occlureid.cli.gallery_place import beside, check_model, moment, opened, read_regions, table, when, who
+from occlureid.cli.gallery_place import beside, check_model, moment, opened, read_names, table, when, who
 from occlureid.cli.gallery_place import say as say_values
 from occlureid.cli.weights import cues_of, restored
 from occlureid.errors import DataError, UsageError
@@ -54,7 +54,7 @@ def search(options: argparse.Namespace) -> int:
     if options.k < 1:
         raise UsageError(f"-k must be at least 1, got {options.k}")
     gallery, by, wanted = opened(options), who(options), _filter(options)
-    regions = read_regions(gallery)
+    parts = read_names(gallery)
     queries = _stored(options, gallery) if options.item else _described(options, gallery)
     if options.together:
         queries = [_joined(queries)]
@@ -68,7 +68,7 @@ def search(options: argparse.Namespace) -> int:
         judgements.append(judging)
         results.append(_without(found, query.stored, options.k, judging))
         gallery.audit.write(by, "search", count=len(results[-1].hits), ids=[hit.id for hit in results[-1].hits])
-    names = _part_names(gallery, regions)
+    names = parts.labels(gallery.shape.parts)
     values = [
         {"query": query.name, "parts": names, **found.to_json()} for query, found in zip(queries, results, strict=True)
     ]
@@ -78,7 +78,7 @@ def search(options: argparse.Namespace) -> int:
     ]
     say_values(options, {"gallery": gallery.path, "queries": values}, "\n\n".join(texts))
     if options.sheet:
-        _sheet(options.sheet, gallery, queries, results, regions)
+        _sheet(options.sheet, gallery, queries, results, parts.regions)
         print(options.sheet, file=sys.stderr if options.json else sys.stdout)
     return 0
 
@@ -163,10 +163,6 @@ def _without(found: SearchResult, ids: Sequence[str], k: int, judging: Calibrati
 
 
 # -- the answer in words -----------------------------------------------------------------------------------------------
-
-
-def _part_names(gallery: Gallery, regions: Sequence[Region]) -> list[str]:
-    return [region.name for region in regions] or [f"part {n}" for n in range(1, gallery.shape.parts + 1)]
 
 
 def _shared(hit: Hit, names: Sequence[str]) -> str:

@@ -151,6 +151,10 @@ class Method(nn.Module, ABC, Generic[Output]):
         package, _, module = cls.__module__.rpartition(".")
         return module if package == __name__ else cls.__module__
 
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the K parts, from top to bottom; empty for a method that has none, or none that mean a part of the body."""
+        return tuple(region.name for region in self.regions)
+
     @abstractmethod
     def forward(self, images: Tensor, cues: Cues) -> Output:
         """(B, 3, H, W) RGB in [0, 1] and the batch's cues to the method's own output."""

@@ -23,7 +23,8 @@ from occlureid.matching import MatchRule
 from occlureid.methods import Method, Paper, Preprocess
 from occlureid.models.backbone import Backbone
 from occlureid.models.heads import ReducedClassifier, stripe_pool
-from occlureid.types import Cues, Descriptor, Region
+from occlureid.models.stripes import stripe_regions
+from occlureid.types import Cues, Descriptor
 
 
 class PCBConfig(Settings):
@@ -79,8 +80,7 @@ class PCB(Method[Output]):
             ReducedClassifier(self.backbone.channels, config.reduced, classes, config.dropout)
             for _ in range(config.parts)
         )
-        k = config.parts
-        self.regions = tuple(Region(f"stripe {i + 1}", i / k, 0.0, (i + 1) / k, 1.0) for i in range(k))
+        self.regions = stripe_regions(config.parts)
 
     def forward(self, images: Tensor, cues: Cues) -> Output:
         """(B, 3, H, W) RGB in [0, 1]; no cue is used."""

@@ -35,7 +35,8 @@ from occlureid.matching import MatchRule
 from occlureid.methods import Method, Needs, Paper, Preprocess
 from occlureid.models.backbone import Backbone
 from occlureid.models.heads import ReducedClassifier, stripe_pool, stripes_with_points
-from occlureid.types import Cues, Descriptor, Region
+from occlureid.models.stripes import stripe_regions
+from occlureid.types import Cues, Descriptor
 
 
 class PGFAConfig(Settings):
@@ -118,7 +119,7 @@ class PGFA(Method[Output]):
             ReducedClassifier(channels, config.reduced, classes, config.dropout, config.reducer) for _ in range(p)
         )
         self.pose_head = ReducedClassifier(2 * channels, config.reduced, classes, config.dropout, config.reducer)
-        self.regions = tuple(Region(f"part {i + 1}", i / p, 0.0, (i + 1) / p, 1.0) for i in range(p))
+        self.regions = stripe_regions(p)
         self.rule = self._rule()
 
     def _rule(self) -> MatchRule:

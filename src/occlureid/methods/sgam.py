@@ -167,6 +167,10 @@ class SGAM(Method[Output]):
             part_factor=0.0 if match == "global_only" else 1.0,
         )
 
+    def part_names(self) -> tuple[str, ...]:
+        """The regions of Eq. 1; they lie where the part map says."""
+        return REGIONS
+
     # -- what the maps say (Eq. 1 and 2) ---------------------------------------------------------------------------------
 
     def probabilities(self, part_map: Tensor) -> Tensor:

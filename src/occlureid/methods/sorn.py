@@ -38,7 +38,8 @@ from occlureid.models.backbone import Backbone
 from occlureid.models.heads import BatchNormNeck, stripe_pool, stripes_with_points
 from occlureid.models.losses import pixel_cross_entropy
 from occlureid.models.semantic_head import SemanticHead
-from occlureid.types import CueName, Cues, Descriptor, Region
+from occlureid.models.stripes import stripe_regions
+from occlureid.types import CueName, Cues, Descriptor
 
 
 class SORNConfig(Settings):
@@ -173,7 +174,7 @@ class SORN(Method[Output]):
         channels, p, n = self.backbone.channels, config.parts, config.channel_sets
         if config.local_branch:
             self.local_necks = nn.ModuleList(self._neck(channels, True) for _ in range(p))
-            self.regions = tuple(Region(f"stripe {i + 1}", i / p, 0.0, (i + 1) / p, 1.0) for i in range(p))
+            self.regions = stripe_regions(p)
         if config.global_branch:
             if n > self.backbone.map_size[0]:
                 raise SettingsError(

@@ -15,9 +15,10 @@ from torch import Tensor
 from occlureid import methods
 from occlureid.data import Resize
 from occlureid.errors import MissingCueError
+from occlureid.gallery.bodyparts import BodyParts
 from occlureid.service.batches import Batcher
 from occlureid.service.settings import ServiceSettings
-from occlureid.types import Cues, Descriptor, Region
+from occlureid.types import Cues, Descriptor
 
 __all__ = ["Describer", "DescriptorShape"]
 
@@ -90,9 +91,9 @@ class Describer:
         return self.method.preprocess.size
 
     @property
-    def regions(self) -> tuple[Region, ...]:
-        """Where the parts lie, where that is fixed."""
-        return self.method.regions
+    def parts(self) -> BodyParts:
+        """What the parts are called, and where they lie, where that is fixed."""
+        return BodyParts.of(self.method.part_names(), self.method.regions, self.shape.parts)
 
     @property
     def waiting(self) -> int:

@@ -103,7 +103,7 @@ def _add_about(app: FastAPI, engine: Engine) -> None:
             method=describer.method.name(),
             fingerprint=describer.fingerprint,
             image_size=list(describer.size),
-            parts=part_names(describer.shape.parts, describer.regions),
+            parts=part_names(describer.shape.parts, describer.parts),
             limits=Limits(
                 request_bytes=settings.request_bytes,
                 json_bytes=settings.json_bytes,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from occlureid.errors import DataError
+from occlureid.gallery.bodyparts import BodyParts
 from occlureid.gallery.crops import join_crops
 from occlureid.gallery.hits import Hit, Reason, SearchResult
 from occlureid.gallery.openset import Calibration, Level
@@ -21,7 +22,7 @@ from occlureid.service.problems import refuse
 from occlureid.service.search_models import Answer, Explanation, HitOut, PartReasonOut, ReasonOut, SearchOptions
 from occlureid.service.settings import ServiceSettings
 from occlureid.service.shelf import OpenGallery
-from occlureid.types import Descriptor, Region
+from occlureid.types import Descriptor
 
 __all__ = ["Searches", "calibration_out", "explain_pair", "parts_of", "stored"]
 
@@ -172,15 +173,15 @@ def parts_of(opened: OpenGallery) -> list[PartOut]:
     """The parts that a gallery's rule compares, and where they lie."""
     if opened.gallery.rule.part_factor == 0 or opened.gallery.rule.spatial_weight == 1:
         return []
-    return part_names(opened.gallery.shape.parts, opened.regions)
+    return part_names(opened.gallery.shape.parts, opened.parts)
 
 
-def part_names(count: int, regions: Sequence[Region]) -> list[PartOut]:
+def part_names(count: int, parts: BodyParts) -> list[PartOut]:
     """Parts as the page shows them; numbered where nothing is known of them."""
-    if len(regions) != count:
-        return [PartOut(name=f"part {number}", region=None) for number in range(1, count + 1)]
+    places = [RegionOut(top=r.top, left=r.left, bottom=r.bottom, right=r.right) for r in parts.regions]
     return [
-        PartOut(name=r.name, region=RegionOut(top=r.top, left=r.left, bottom=r.bottom, right=r.right)) for r in regions
+        PartOut(name=name, region=place)
+        for name, place in zip(parts.labels(count), places or [None] * count, strict=True)
     ]
 
 

@@ -6,6 +6,7 @@ that of the folder's own files.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from threading import BoundedSemaphore, Lock
 
 from occlureid.errors import BusyError, DataError, FingerprintError
 from occlureid.gallery.audit import AuditLog
+from occlureid.gallery.bodyparts import BodyParts, read_parts, write_parts
 from occlureid.gallery.flush import sync
 from occlureid.gallery.lock import only_writer
 from occlureid.gallery.search import Searcher
@@ -26,10 +28,10 @@ from occlureid.service.describer import Describer
 from occlureid.service.models import GALLERY_PATTERN
 from occlureid.service.problems import refuse
 from occlureid.service.settings import ServiceSettings
-from occlureid.types import Region
 
 __all__ = ["OpenGallery", "Shelf"]
 
+_LOG = logging.getLogger(__name__)
 _NAME = re.compile(GALLERY_PATTERN.strip("^$"))
 _CALIBRATION = "calibration.json"
 _WRITERS = 8
@@ -42,7 +44,7 @@ class OpenGallery:
         name: of its folder.
         gallery: on disk.
         calibration: its threshold, ``calibration.json`` in its folder; looked at again when the file changes.
-        regions: of its parts, where they are known.
+        parts: what they are called and where they lie, as far as that is known.
         fits: whether the service's weights made its descriptors.
         deleted: whether it is gone.
     """
@@ -52,8 +54,7 @@ class OpenGallery:
         self.gallery = Gallery.open(folder)
         self.fits = self.gallery.fingerprint == describer.fingerprint
         self.calibration = CalibrationFile(folder / _CALIBRATION, self.gallery.fingerprint, self.gallery.rule)
-        whole = self.fits and len(describer.regions) == self.gallery.shape.parts
-        self.regions: tuple[Region, ...] = describer.regions if whole else ()
+        self.parts = describer.parts if self.fits else _stored_parts(folder, self.gallery.shape.parts)
         self.deleted = False
         self._settings = settings
         self._searcher: Searcher | None = None
@@ -213,6 +214,7 @@ class Shelf:
                 retention=retention,
                 by=by,
             )
+            write_parts(self._root / name, self._describer.parts)
         return self.get(name)
 
     def delete(self, name: str, *, by: str) -> int:
@@ -242,3 +244,12 @@ class Shelf:
             sync(self._root)
             self._audit.write(by, "delete", count=count, gallery=name)
         return count
+
+
+def _stored_parts(folder: Path, count: int) -> BodyParts:
+    """What the gallery's own file says of its parts; a damaged one stops no search."""
+    try:
+        return read_parts(folder, count)
+    except DataError as error:
+        _LOG.error("parts are shown as numbers: %s", error)
+        return BodyParts()
