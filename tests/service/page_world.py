@@ -157,9 +157,11 @@ def ask(
         return json.loads(answer.read())
 
 
-def fill(address: str, name: str, shots: Sequence[Shot], *, token: str | None = None) -> None:
+def fill(
+    address: str, name: str, shots: Sequence[Shot], *, token: str | None = None, retention: float | None = None
+) -> None:
     """Makes a gallery of some shots."""
-    ask(address, "galleries", json.dumps({"name": name}).encode(), token=token)
+    ask(address, "galleries", json.dumps({"name": name, "retention": retention}).encode(), token=token)
     for start in range(0, len(shots), 50):
         some = shots[start : start + 50]
         mark = uuid.uuid4().hex

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,16 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     tokens = {role: add_token(file, f"the-{role}", role) for role in ("search", "add", "admin")}
     method = Colours()
     threshold = Calibration(
-        1e-4, 0.01, "pair", 1000, 10, (0.0, 0.1), 100, 50, (0.4, 0.6), method.fingerprint(), method.rule
-    )
+        threshold=1e-4, far=1e-4, impostors=1000, false_positives=10, interval=(0.0, 0.1), genuine=100, found=96,
+        found_interval=(0.9, 1.0), missed=4, rate=0.01, unit="pair", fingerprint=method.fingerprint(), rule=method.rule,
+    )  # fmt: skip
+    unsure = replace(threshold, threshold=1e-5, far=1.9, found=75, missed=3)
     with running(folder / "open") as address, running(folder / "guarded", tokens=file) as guarded:
         fill(address, "marked", shots[:8])
         threshold.save(folder / "open" / "marked" / "calibration.json")
+        fill(address, "unsure", shots[:8])
+        unsure.save(folder / "open" / "unsure" / "calibration.json")
+        fill(address, "empty", [], retention=30 * 86_400)
         fill(address, "torn", shots[:3])
         (folder / "open" / "torn" / "calibration.json").write_text("{")
         fill(address, "street", shots)
@@ -103,7 +108,7 @@ def opened(browser: Browser, street: Street) -> Iterator[Opening]:
         if gallery:
             expect(page.locator("#camera-count")).to_have_text("all")
             page.select_option("#gallery", gallery)
-            expect(page.locator("#span")).to_contain_text("Items from")
+            expect(page.locator("#state")).to_contain_text("no items yet" if gallery == "empty" else "named")
         return page
 
     expect.set_options(timeout=PATIENCE)
@@ -127,6 +132,14 @@ def search(page: Page, image: Image.Image) -> Locator:
     page.click("#search")
     expect(page.locator(".hit").first).to_be_visible()
     return page.locator(".hit")
+
+
+def choice(page: Page, hit: int, text: str, open: bool = True) -> Locator:
+    """What the menu of a hit offers."""
+    card = page.locator(".hit").nth(hit)
+    if open:
+        card.locator(".menu summary").click()
+    return card.get_by_role("button", name=re.compile(f"^{text}"))
 
 
 def ids(page: Page) -> list[str]:
@@ -155,8 +168,9 @@ def test_a_picture_finds_its_item_and_says_why(opened: Opening, street: Street) 
     expect(hits).to_have_count(12)
     first = hits.first
     expect(first.locator("h3")).to_contain_text("distance 0.000")
-    for text in (shot.fields["id"], shot.fields["camera"], shot.fields["person"], "2026-01-05"):
+    for text in (shot.fields["id"], shot.fields["camera"], "2026-01-05"):
         expect(first.locator(".facts")).to_contain_text(text)
+    expect(first.locator("h3")).to_contain_text(shot.fields["person"])
     expect(page.locator("#status")).to_contain_text("12 hits among 20 items searched.")
     expect(page.locator(".hit .picture img")).to_have_count(12)
     expect(page.locator(".hit .picture svg")).to_have_count(12)
@@ -170,6 +184,8 @@ def test_a_picture_finds_its_item_and_says_why(opened: Opening, street: Street) 
     words = set(page.locator(".hit .bars tr.not td").all_inner_texts())
     assert words
     assert words <= {"not seen here", "not in your picture", "seen in neither", "does not count"}
+    names = first.locator(".bars th").all_inner_texts()
+    assert names == ["whole", "head", "shoulders", "chest", "hips", "thighs", "shins"]
 
 
 def test_a_box_on_a_larger_picture(opened: Opening, street: Street) -> None:
@@ -237,8 +253,11 @@ def test_marks_join_the_search_or_leave_it(opened: Opening, street: Street) -> N
     page = opened()
     search(page, street.shots[5].image)
     before = ids(page)
-    page.locator(".hit").nth(1).get_by_role("button", name="Same").click()
-    page.locator(".hit").nth(2).get_by_role("button", name="Not").click()
+    choice(page, 1, "Same person").click()
+    expect(page.locator(".hit").nth(1)).to_be_focused()
+    choice(page, 2, "Somebody else").click()
+    expect(page.locator(".hit h3").nth(1)).to_contain_text("✓ same person")
+    expect(page.locator(".hit h3").nth(2)).to_contain_text("✗ somebody else")
     expect(page.locator("#marks")).to_have_text("1 marked as the same, 1 as somebody else")
     query = sent(page, lambda: page.click("#search-again"), "/search/images")
     assert query["items"] == [before[1]]
@@ -265,7 +284,14 @@ def test_keys(opened: Opening, street: Street) -> None:
     page.keyboard.press("ArrowRight")
     expect(page.locator(".hit").nth(1)).to_be_focused()
     page.keyboard.press("n")
-    expect(page.locator(".hit").nth(1).get_by_role("button", name="Not")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".hit [data-mark=not]").nth(1)).to_have_attribute("aria-pressed", "true")
+    page.locator(".hit").nth(1).press("Tab")  # to its picture, then to its menu
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(choice(page, 1, "Somebody else", open=False)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".menu[open]")).to_have_count(0)
+    expect(page.locator(".hit .menu summary").nth(1)).to_be_focused()
     page.keyboard.press("End")
     expect(page.locator(".hit").last).to_be_focused()
     page.keyboard.press("y")
@@ -278,6 +304,7 @@ def test_keys(opened: Opening, street: Street) -> None:
     page.keyboard.press("c")
     expect(page.locator("#compare img")).to_have_count(2)
     page.keyboard.press("Escape")
+    expect(page.locator(".hit").last).to_be_focused()
     assert sent(page, lambda: page.keyboard.press("Enter"), "/search/images")["not_ids"] == [first[1]]
     mark = page.locator("#chart .mark[data-index='0']")
     mark.focus()
@@ -289,7 +316,7 @@ def test_the_timeline_has_a_row_a_camera_and_leads_to_hits(opened: Opening, stre
     page = opened()
     search(page, street.shots[5].image)
     cameras = set(
-        page.locator(".hit .facts").evaluate_all("all => all.map(p => p.querySelectorAll('bdi')[1].textContent)")
+        page.locator(".hit .facts").evaluate_all("all => all.map(p => p.querySelector('.camera bdi').textContent)")
     )
     assert set(page.locator("#chart svg > text > title").all_text_contents()) == cameras
     expect(page.locator("#chart .mark")).to_have_count(12)
@@ -315,7 +342,8 @@ def test_a_telephone(opened: Opening, street: Street, scheme: str) -> None:
     page.tap("#boxes-use")
     page.tap("#search")
     expect(page.locator(".hit .facts .name").first).to_have_text(street.shots[3].fields["id"])
-    page.locator(".hit").first.get_by_role("button", name="Same").tap()
+    page.locator(".hit .menu summary").first.tap()
+    page.locator(".hit").first.get_by_role("button", name="Same person").tap()
     expect(page.locator("#search-again")).to_be_in_viewport()
     assert page.evaluate(wide) <= 360
     light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(246, 246, 243)"
@@ -327,38 +355,160 @@ def test_hostile_texts_stay_texts(opened: Opening, street: Street) -> None:
     search(page, street.shots[0].image)
     assert ids(page)[0] == HOSTILE["id"]
     expect(page.locator(".hit").first.locator(".facts")).to_contain_text(HOSTILE["camera"])
-    expect(page.locator(".hit").first.locator(".facts")).to_contain_text(HOSTILE["person"])
+    expect(page.locator(".hit").first.locator("h3")).to_contain_text(HOSTILE["person"])
     page.locator(".hit").first.press("y")
     page.click("#search-again")
     expect(page.locator("#crops li")).to_have_count(2)
     page.click("#camera-panel summary")
     expect(page.locator("#cameras")).to_contain_text(HOSTILE["camera"])
-    page.locator(".hit").first.get_by_role("button", name="Remove").click()
+    choice(page, 0, "Remove").click()
     page.get_by_role("button", name="Cancel").click()
+    page.locator(".hit").first.press("c")
+    expect(page.locator("#compare-title")).to_contain_text("Hit 1 of")
+    page.keyboard.press("Escape")
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x], script:not([src='page.js']), svg[onload]").count() == 0
 
 
 def test_people_who_are_probably_not_there(opened: Opening, street: Street) -> None:
     page = opened("marked")
+    expect(page.locator("#state")).to_contain_text("kept for ever")
+    expect(page.locator("#state")).to_contain_text(
+        "verdicts for one picture: match likely up to 0.000 (at most 1 % of pairs"
+    )
     hits = search(page, street.shots[9].image)  # of somebody who is not in this gallery
     expect(page.locator("#notices")).to_contain_text("Probably not in the gallery: no hit is at 0.000 or nearer")
+    expect(page.locator("#notices")).to_contain_text("all but 4 % of true pairs")
     expect(page.locator("#notices")).to_contain_text("1 % of pairs of different people")
-    expect(hits.locator(".badge.no")).to_have_count(8)
+    expect(hits.locator(".badge.unlikely")).to_have_count(8)
     page.click("#restart")
     hits = search(page, street.shots[2].image)
-    expect(hits.first.locator(".badge")).to_have_text("probably the same")
+    expect(hits.first.locator(".badge").first).to_have_text("match likely")
     assert page.locator("#notices .notice").count() == 0
+    hits.nth(1).press("y")
+    page.click("#search-again")  # two pictures: nothing was measured for them
+    expect(page.locator("#notices")).to_contain_text(
+        "No verdict on these hits: the query has 2 images, and the thresholds were"
+    )
+    assert page.locator(".hit .badge:not(.marked)").count() == 0
+
+
+def test_between_the_thresholds_nothing_is_said_to_be_absent(opened: Opening, street: Street) -> None:
+    page = opened("unsure")
+    hits = search(page, street.shots[9].image)
+    expect(hits.locator(".badge.uncertain")).to_have_count(8)
+    expect(page.locator("#notices")).to_contain_text(
+        "Uncertain: no hit is at 0.000 or nearer, where a match is likely; 25 % of true"
+    )
+    expect(page.locator("#notices")).not_to_contain_text("Probably not")
 
 
 def test_a_threshold_that_is_damaged_is_told(opened: Opening, street: Street) -> None:
     page = opened("torn")
+    expect(page.locator("#state")).to_contain_text("the thresholds that are there cannot be used")
     hits = search(page, street.shots[2].image)
     expect(hits).to_have_count(3)
-    expect(page.locator("#notices")).to_contain_text(
-        "No hit is called probably the same: the calibration cannot be used: "
+    expect(page.locator("#notices")).to_contain_text("No hit gets a verdict: the calibration cannot be used: ")
+    assert page.locator(".badge:not(.marked)").count() == 0
+
+
+def test_an_empty_gallery_says_so(opened: Opening, street: Street) -> None:
+    page = opened("empty")
+    expect(page.locator("#state")).to_contain_text("kept for 30 days")
+    expect(page.locator("#empty")).to_contain_text("The gallery “empty” is empty.")
+    expect(page.locator("#empty")).to_contain_text("Add these pictures to the gallery")
+    choose(page, street.shots[0].image)
+    expect(page.locator("#crops img")).to_have_count(1)
+    page.click("#search")
+    expect(page.locator("#problem")).to_have_text("Gallery empty is empty: there is nobody to find in it yet.")
+
+
+def test_two_pictures_side_by_side(opened: Opening, street: Street) -> None:
+    page = opened()
+    search(page, street.shots[5].image)
+    choice(page, 1, "Compare").click()
+    dialog = page.locator("#compare")
+    expect(dialog.locator("img")).to_have_count(2)
+    expect(dialog.locator("#compare-title")).to_contain_text("Hit 2 of 12")
+    asked, hit = (page.locator(side).bounding_box() for side in ("#compare-query .picture", "#compare-hit .picture"))
+    assert asked is not None
+    assert hit is not None
+    assert asked["y"] == pytest.approx(hit["y"], abs=2)
+    assert asked["x"] + asked["width"] <= hit["x"]
+    assert min(asked["height"], hit["height"]) > 300
+    for side in ("#compare-query", "#compare-hit"):
+        tags = [text.removesuffix(" not seen") for text in dialog.locator(f"{side} .tag").all_inner_texts()]
+        assert tags == ["head", "shoulders", "chest", "hips", "thighs", "shins"]
+    expect(dialog.locator(".bars tr")).to_have_count(7)
+    page.keyboard.press("ArrowRight")
+    expect(dialog.locator("#compare-title")).to_contain_text("Hit 3 of 12")
+    page.keyboard.press("n")
+    expect(dialog.locator("#compare-not")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    expect(page.locator(".hit").nth(2)).to_be_focused()
+    expect(page.locator("#marks")).to_have_text("0 marked as the same, 1 as somebody else")
+    page.locator(".hit").nth(0).press("y")
+    page.click("#search-again")
+    expect(page.locator("#crops li")).to_have_count(2)
+    expect(page.locator("#again")).to_be_hidden()
+    page.locator(".hit").first.press("c")
+    expect(dialog.locator("#compare-query")).to_contain_text("Your 2 pictures, searched as one")
+    expect(dialog.locator("#compare-query img")).to_have_count(2)
+
+
+def test_one_menu_a_card(opened: Opening, street: Street) -> None:
+    page = opened()
+    hits = search(page, street.shots[5].image)
+    expect(hits.first.locator("button:visible")).to_have_count(1)  # the picture
+    expect(hits.locator("summary")).to_have_count(12)
+    choice(page, 0, "Compare")
+    choice(page, 1, "Compare")
+    expect(page.locator(".menu[open]")).to_have_count(1)
+    page.locator("#hits-title").click()
+    expect(page.locator(".menu[open]")).to_have_count(0)
+
+
+def test_person_and_camera_are_louder_than_ids(opened: Opening, street: Street) -> None:
+    first = search(opened(), street.shots[5].image).first
+    sizes = [
+        float(first.locator(part).evaluate("e => parseFloat(getComputedStyle(e).fontSize)"))
+        for part in (".person", ".camera", ".name")
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 1.2 * sizes[2]
+    assert first.locator(".person").inner_text() == street.shots[5].fields["person"]
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_results_come_into_view(opened: Opening, street: Street, size: tuple[int, int]) -> None:
+    page = opened(viewport={"width": size[0], "height": size[1]})
+    search(page, street.shots[5].image)
+    expect(page.locator("#status")).to_be_in_viewport()
+    expect(page.locator(".hit").first.locator(".picture")).to_be_in_viewport()
+    order = page.evaluate(
+        "[...document.querySelectorAll('#search, #hits, #filters')].map(e => e.id)"  # that of reading and of the tab key
     )
-    assert page.locator(".badge").count() == 0
+    assert order == (["search", "filters", "hits"] if size[0] > 832 else ["search", "hits", "filters"])
+    page.locator("#k").fill("3")
+    page.locator("#k").press("Enter")  # they belong to the search wherever they are
+    expect(page.locator(".hit")).to_have_count(3)
+    page.locator("#camera-panel summary").click()
+    page.locator("#cameras input").first.check()
+    page.click("#restart")
+    expect(page.locator("#cameras input:checked")).to_have_count(0)
+    expect(page.locator("#k")).to_have_value("12")
+
+
+def test_damaged_items_are_counted_where_the_service_does(opened: Opening, street: Street) -> None:
+    page = opened()
+
+    def harm(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "damaged": 2, "damaged_ids": ["one", "<b>two"]})
+
+    page.route("**/search/images", harm)
+    search(page, street.shots[0].image)
+    expect(page.locator("#notices")).to_have_text("2 damaged items of the gallery were left out: one, <b>two.")
 
 
 def test_a_part_of_the_gallery_is_not_passed_off_as_the_whole(opened: Opening, street: Street) -> None:
@@ -389,7 +539,7 @@ def test_tokens_and_roles(opened: Opening, street: Street) -> None:
         page.click("#restart")
         hits = search(page, street.shots[0].image)
         assert hits.first.locator(".picture img").get_attribute("src", timeout=PATIENCE)
-        found = hits.first.locator(".actions button").all_inner_texts()[3:]
+        found = hits.first.locator(".actions button").all_text_contents()[4:]
         assert found == ([] if text is None else [text])
     assert page.evaluate("[localStorage.length, document.cookie, Object.keys(sessionStorage)]") == [0, "", ["token"]]
     assert page.input_value("#token") == ""
@@ -410,7 +560,7 @@ def test_items_are_added_and_erased(opened: Opening, street: Street) -> None:
     expect(page.locator("#status")).to_have_text("1 item added to marked.")
     page.click("#search")
     expect(page.locator(".hit .facts").first).to_contain_text("2026-01-06 10:00:00 UTC")
-    page.locator(".hit").first.get_by_role("button", name="Remove").click()
+    choice(page, 0, "Remove").click()
     expect(page.locator("#confirm")).to_contain_text("takes every byte of it off the disk")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     page.get_by_role("button", name="Erase all of this person").click()
@@ -425,6 +575,18 @@ def test_errors_are_said_as_texts(opened: Opening, street: Street) -> None:
     expect(page.locator("#problem")).to_have_text("Choose a picture of the person first.")
     page.set_input_files("#file", {"name": "<b>.png", "mimeType": "image/png", "buffer": b"no picture"})
     expect(page.locator("#problem")).to_contain_text("<b>.png is not a picture that this browser can show")
+    files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": encoded(street.shots[n].image)} for n in range(18)]
+    page.set_input_files("#file", [{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}, *files])
+    expect(page.locator("#crops img")).to_have_count(16)
+    expect(page.locator("#problem p")).to_have_text(
+        [
+            "notes.txt is not a picture that this browser can show: choose a JPEG, PNG or WebP file.",
+            "16.png was left out: at most 16 pictures and items make one search.",
+            "17.png was left out: at most 16 pictures and items make one search.",
+        ]
+    )
+    page.click("#restart")
+    expect(page.locator("#problem")).to_be_hidden()
     choose(page, street.shots[0].image.resize((6, 12)))
     expect(page.locator("#crops img")).to_have_count(1)
     page.click("#search")

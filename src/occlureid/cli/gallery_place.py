@@ -132,7 +132,7 @@ def beside(gallery: Gallery, name: str) -> Path | None:
     return folder / name if folder.is_dir() else None
 
 
-def write_names(gallery: Gallery, method: Method) -> None:
+def write_names(gallery: Gallery, method: Method[Any]) -> None:
     """Keeps what the parts are called and where they lie, for those who search by stored items without weights."""
     from occlureid.gallery.bodyparts import BodyParts, write_parts
 

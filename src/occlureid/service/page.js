@@ -1,10 +1,11 @@
 // The page of the service. Whatever comes from the server is put on the page as text, never as markup; pictures are fetched with
 // the token in a header and shown as data. Nothing is kept but the token, and that only until the tab is closed.
 
+import { compare, stepCompared } from "./page_compare.js";
 import { takeFiles } from "./page_crops.js";
-import { at, state } from "./page_elements.js";
+import { at, narrow, state } from "./page_elements.js";
 import { addToGallery, begin, chooseGallery, countCameras, makeGallery } from "./page_gallery.js";
-import { compare, focusHit, setMark, showMarks } from "./page_hits.js";
+import { closeMenus, focusHit, setMark, showMarks } from "./page_hits.js";
 import { restart, search } from "./page_search.js";
 import { clearProblem, guarded } from "./page_service.js";
 import { showTimeline } from "./page_timeline.js";
@@ -22,7 +23,7 @@ function neighbour(index, key) {
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const { target, key } = event;
-  if (target.closest?.("input, select, textarea, summary")) return;
+  if (target.closest?.("input, select, textarea, summary") && !target.closest(".menu")) return;
   const hit = target.closest?.(".hit"), results = target === at("results"), nowhere = target === document.body;
   const index = hit ? Number(hit.dataset.index) : -1, some = Boolean(state.answer?.hits.length);
   if (key === "?") at("help").showModal();
@@ -39,7 +40,7 @@ document.addEventListener("keydown", (event) => {
 
 const searchNow = guarded(search);
 const open = guarded(begin);
-const take = (files) => guarded(() => takeFiles([...files].filter((file) => file.type.startsWith("image/"))))();
+const take = (files) => guarded(() => takeFiles([...files]))();
 
 at("query").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -83,6 +84,33 @@ at("token-forget").addEventListener("click", () => {
 at("help-open").addEventListener("click", () => at("help").showModal());
 at("help-close").addEventListener("click", () => at("help").close());
 at("compare-close").addEventListener("click", () => at("compare").close());
+at("compare-previous").addEventListener("click", () => stepCompared(-1));
+at("compare-next").addEventListener("click", () => stepCompared(1));
+for (const [id, mark] of [["compare-same", "same"], ["compare-not", "not"]]) {
+  at(id).addEventListener("click", () => {
+    setMark(state.current, mark);
+    compare(state.current);
+  });
+}
+at("compare").addEventListener("keydown", (event) => {
+  const press = { ArrowLeft: "compare-previous", ArrowRight: "compare-next", y: "compare-same", n: "compare-not" }[event.key];
+  if (!press || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  if (!at(press).disabled) at(press).click();
+});
+at("compare").addEventListener("close", () => focusHit(state.current));
+
+// On a telephone the results come before the filters; the order of what is read and tabbed through is that of what is seen.
+function place() {
+  if (narrow.matches) at("results").after(at("more"));
+  else at("query").append(at("more"));
+  at("timeline").open = !narrow.matches;
+}
+narrow.addEventListener("change", place);
+place();
+
+document.addEventListener("pointerdown", (event) => closeMenus(event.target));
+document.addEventListener("focusin", (event) => closeMenus(event.target));
 
 document.addEventListener("dragover", (event) => {
   event.preventDefault();

@@ -2,25 +2,44 @@
 
 import { editBoxes } from "./page_boxes.js";
 import { at, CROP_SIDE, LEAST, make, MAX_QUERY, name, plural, state, TAKEN } from "./page_elements.js";
+import { showEmpty } from "./page_hits.js";
 import { guarded, pictureOf, Refused } from "./page_service.js";
 
+// Takes what it can, and then names each file that it could not take.
 export async function takeFiles(files) {
+  const left = [];
   for (const file of files) {
-    const source = await openPicture(file);
+    const called = file.name || "what was pasted";
+    if (full()) {
+      left.push(`${called} was left out: at most ${MAX_QUERY} pictures and items make one search.`);
+      continue;
+    }
+    let source;
+    try {
+      source = await openPicture(file);
+    } catch (error) {
+      left.push(error.message);
+      continue;
+    }
     const { image } = source;
     if (image.naturalHeight >= 1.3 * image.naturalWidth && image.naturalHeight <= 1024) await addWhole(source);
     else await editBoxes(source); // larger, or wider than people are
   }
+  if (left.length) throw new Refused(0, left.join("\n"));
 }
 
+const full = () => state.crops.length + state.items.size >= MAX_QUERY;
+
 async function openPicture(file) {
+  const no = new Refused(0, `${file.name || "This"} is not a picture that this browser can show: choose a JPEG, PNG or WebP file.`);
+  if (file.type && !file.type.startsWith("image/")) throw no;
   const url = URL.createObjectURL(file);
   const image = make("img", { src: url });
   try {
     await image.decode();
   } catch {
     URL.revokeObjectURL(url);
-    throw new Refused(0, `${file.name || "This"} is not a picture that this browser can show: choose a JPEG, PNG or WebP file.`);
+    throw no;
   }
   return { file, url, image, label: file.name || "pasted picture" };
 }
@@ -46,8 +65,9 @@ export async function cut(image, [x0, y0, x1, y1]) {
 }
 
 export function addCrop({ blob, source, box }) {
-  if (state.crops.length + state.items.size >= MAX_QUERY) {
-    throw new Refused(0, `At most ${MAX_QUERY} pictures and items make one search: remove some first.`);
+  if (full()) {
+    const which = box ? `The box at ${box[0]}, ${box[1]} of ${source.label}` : source.label;
+    throw new Refused(0, `${which} was left out: at most ${MAX_QUERY} pictures and items make one search.`);
   }
   state.crops.push({ blob, url: URL.createObjectURL(blob), name: source.label, source, box });
   showQuery();
@@ -77,6 +97,7 @@ export function showQuery() {
   }
   at("crops").replaceChildren(...chips);
   at("crops").hidden = chips.length === 0;
+  showEmpty();
   at("left-out").hidden = state.leftOut.size === 0;
   at("left-out").replaceChildren(make("span", { class: "quiet" }, `${plural(state.leftOut.size, "item")} of other people left out`),
     make("button", { type: "button", onclick: () => {

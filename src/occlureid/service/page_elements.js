@@ -26,7 +26,8 @@ export const state = {
   running: null, // an AbortController while a search is under way
 };
 export const pictures = new Map(); // id -> promise of a URL or null, of the gallery that is chosen
-
+export const narrow = matchMedia("(max-width: 52rem)"); // a telephone: one column
+export const WORDS = { likely: "match likely", uncertain: "uncertain", unlikely: "probably not" };
 
 export function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
@@ -49,6 +50,7 @@ export function draw(name, attributes = {}, ...children) {
 
 export const name = (text) => make("bdi", {}, text); // texts from outside may run from right to left
 export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+export const percent = (share) => `${+(share * 100).toPrecision(2)} %`;
 export const near = (distance) => (distance === null ? "none" : distance.toFixed(3));
 
 export function moment(seconds) {

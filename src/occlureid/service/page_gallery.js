@@ -1,8 +1,8 @@
 // Which service and which gallery; adding, removing, erasing.
 
 import { showQuery } from "./page_crops.js";
-import { at, make, may, moment, name, plural, seconds, state } from "./page_elements.js";
-import { showAnswer } from "./page_hits.js";
+import { at, make, may, moment, name, near, percent, plural, seconds, state } from "./page_elements.js";
+import { showAnswer, showEmpty } from "./page_hits.js";
 import { call, forgetPictures, guarded, inGallery, Refused, report } from "./page_service.js";
 
 export async function begin() {
@@ -24,6 +24,8 @@ async function listGalleries(wanted = state.gallery) {
   if (!chosen) {
     at("status").textContent = may("admin") ? "There is no gallery yet: make one." : "There is no gallery yet.";
     at("make-panel").open = may("admin");
+    at("state").hidden = true;
+    showEmpty();
     return;
   }
   at("gallery").value = chosen.name;
@@ -57,10 +59,35 @@ async function loadStats() {
     make("label", {}, make("input", { type: "checkbox", value: camera, checked: ticked.has(camera) }), name(camera),
       make("span", { class: "quiet" }, String(count)))));
   at("known-cameras").replaceChildren(...cameras.map(([camera]) => make("option", { value: camera })));
-  at("span").textContent = stats.first === null || stats.last === null ? "No item of this gallery has a time."
-    : `Items from ${moment(stats.first)} to ${moment(stats.last)} UTC.`;
+  at("span").textContent = stats.items === 0 ? "" : stats.first === null || stats.last === null
+    ? "No item of this gallery has a time." : `Items from ${moment(stats.first)} to ${moment(stats.last)} UTC.`;
   countCameras();
-  if (stats.items === 0) at("status").textContent = "This gallery is empty.";
+  at("state").replaceChildren(...gallerySays(stats).map((text) => make("span", {}, text)));
+  at("state").hidden = false;
+  showEmpty();
+}
+
+// What is in the gallery, how long it is kept, and how hits are judged.
+function gallerySays(stats) {
+  const days = stats.retention === null ? null : Math.round(stats.retention / 86400);
+  const kept = days === null ? "kept for ever" : days < 1 ? "kept for less than a day" : `kept for ${plural(days, "day")}`;
+  const found = stats.items === 0 ? ["no items yet", kept] : [`${plural(stats.items, "item")} of ${plural(stats.persons, "named person", "named people")}`
+    + (stats.unnamed ? ` and ${stats.unnamed} unnamed` : ""), plural(Object.keys(stats.cameras).length, "camera"), kept];
+  if (stats.calibration_problem) found.push("the thresholds that are there cannot be used: hits get no verdict");
+  else if (stats.calibration === null) found.push("no thresholds: hits get no verdict");
+  else found.push(`verdicts for ${upTo(stats.calibration.levels.at(-1).images)}: ${likely(stats.calibration.levels[0], stats.calibration)}`);
+  if (stats.sealed === false) found.push("older items are not protected against damage");
+  return found;
+}
+
+const upTo = (images) => (images === 1 ? "one picture" : `up to ${images} pictures`);
+
+// The meaning of the thresholds for one number of pictures, with what was measured of them.
+export function likely(level, { rate, unit }) {
+  const of = unit === "pair" ? "pairs of different people" : "searches for people who are not there";
+  const far = level.far === null ? "" : `, probably not beyond ${near(level.far)} (${percent(level.missed)} of true pairs)`;
+  return `match likely up to ${near(level.threshold)} (at most ${percent(rate)} of ${of}`
+    + `${level.found === null ? "" : `; ${percent(level.found)} of true pairs`})${far}`;
 }
 
 export const tickedCameras = () => [...at("cameras").querySelectorAll("input:checked")].map((box) => box.value);
@@ -69,8 +96,6 @@ export function countCameras() {
   const ticked = tickedCameras();
   at("camera-count").textContent = ticked.length ? `${ticked.length} of ${Object.keys(state.stats.cameras).length}` : "all";
 }
-
-
 
 // A question with buttons [value, text, class]; answers the value, or "" for no.
 export function ask(title, texts, choices) {
@@ -128,10 +153,11 @@ export async function addToGallery() {
   crops.forEach((crop, index) => form.append("images", crop.blob, `picture-${index + 1}`));
   form.append("fields", JSON.stringify(fields));
   at("status").textContent = "Adding …";
-  const { added, present } = await call(inGallery("/items"), { method: "POST", form });
+  const { added, present, overdue } = await call(inGallery("/items"), { method: "POST", form });
   await listGalleries();
   at("status").textContent = `${plural(added, "item")} added to ${state.gallery}.`
-    + (present ? ` ${plural(present, "id")} there already, left as before.` : "");
+    + (present ? ` ${plural(present, "id")} there already, left as before.` : "")
+    + (overdue ? ` ${plural(overdue, "older item")} should have expired; whoever keeps the gallery must look at it.` : "");
   at("add-id").value = "";
 }
 

@@ -36,6 +36,7 @@ function filters() {
 export async function search() {
   if (!at("query").reportValidity()) return;
   if (!state.gallery) throw new Refused(0, "There is no gallery to search.");
+  if (state.stats?.items === 0) throw new Refused(0, `Gallery ${state.gallery} is empty: there is nobody to find in it yet.`);
   takeMarks();
   if (state.crops.length + state.items.size === 0) throw new Refused(0, "Choose a picture of the person first.");
   const query = filters();
@@ -64,7 +65,8 @@ export async function search() {
     forgetPictures(new Set([...ids, ...answer.hits.map((hit) => hit.id)]));
     showAnswer();
     at("results").focus({ preventScroll: true });
-    if (matchMedia("(max-width: 52rem)").matches) at("results").scrollIntoView({ block: "start" });
+    const { top } = at("results").getBoundingClientRect();
+    if (top < 0 || top > innerHeight / 4) at("results").scrollIntoView({ block: "start" });
   } finally {
     if (state.running === running) {
       state.running = null;
@@ -84,6 +86,7 @@ export function restart() {
   state.queryUrls = [];
   forgetPictures();
   at("query").reset();
+  for (const box of at("cameras").querySelectorAll("input")) box.checked = false; // on a telephone they are outside of the form
   countCameras();
   showQuery();
   showAnswer();

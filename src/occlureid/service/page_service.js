@@ -1,6 +1,6 @@
 // Requests to the service, and its pictures.
 
-import { at, pictures, state } from "./page_elements.js";
+import { at, make, pictures, state } from "./page_elements.js";
 
 export class Refused extends Error {
   constructor(status, text) {
@@ -40,7 +40,7 @@ export function report(error) {
   if (error.name === "AbortError") return;
   const lead = { 0: "", 401: "A token is needed: ", 403: "Not allowed: ", 503: "The service is busy, try again: " };
   const text = error instanceof Refused ? `${lead[error.status] ?? `Refused (${error.status}): `}${error.message}` : String(error);
-  at("problem").textContent = text;
+  at("problem").replaceChildren(...text.split("\n").map((line) => make("p", {}, line)));
   at("problem").hidden = false;
   at("status").textContent = "";
   if (error.status === 401) {

@@ -16,7 +16,7 @@ export function showTimeline() {
     at("chart").replaceChildren();
     return;
   }
-  const width = Math.max(260, at("chart").clientWidth), gutter = Math.min(110, width * 0.24), right = 14;
+  const width = Math.max(260, at("chart").clientWidth || at("hits").clientWidth - 32), gutter = Math.min(110, width * 0.24), right = 14;
   let first = Math.min(...timed.map(({ hit }) => hit.time)), last = Math.max(...timed.map(({ hit }) => hit.time));
   if (last === first) [first, last] = [first - 1, last + 1];
   const across = (time) => gutter + 12 + ((time - first) / (last - first)) * (width - gutter - right - 12);

@@ -42,7 +42,7 @@ Who = Annotated[Caller, Depends(caller_of)]
 GalleryPath = Annotated[GalleryName, Path(description="The name of the gallery.")]
 JobPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="The id of the job.")]
 
-_SCRIPTS = ("", "_boxes", "_crops", "_elements", "_gallery", "_hits", "_search", "_service", "_timeline")
+_SCRIPTS = ("", "_boxes", "_compare", "_crops", "_elements", "_gallery", "_hits", "_search", "_service", "_timeline")
 _STATIC = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),

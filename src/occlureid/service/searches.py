@@ -178,7 +178,9 @@ def parts_of(opened: OpenGallery) -> list[PartOut]:
 
 def part_names(count: int, parts: BodyParts) -> list[PartOut]:
     """Parts as the page shows them; numbered where nothing is known of them."""
-    places = [RegionOut(top=r.top, left=r.left, bottom=r.bottom, right=r.right) for r in parts.regions]
+    places: list[RegionOut | None] = [
+        RegionOut(top=r.top, left=r.left, bottom=r.bottom, right=r.right) for r in parts.regions
+    ]
     return [
         PartOut(name=name, region=place)
         for name, place in zip(parts.labels(count), places or [None] * count, strict=True)
