@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.service.page_world import encoded, fill, make_world, running, take_shots  # noqa: E402
 
+from occlureid.cli import main as command  # noqa: E402
+
 IMAGES = ROOT / "docs" / "images"
 PERSONS = 40
 SIZE = (256, 128)
@@ -51,7 +53,7 @@ def look(page: Page, picture: bytes, person: str, address: str, rounds: int) -> 
 
 def draw(browser: Browser, name: str, address: str, picture: bytes, person: str, phone: bool) -> None:
     """One picture."""
-    size = {"width": 390, "height": 844} if phone else {"width": 1380, "height": 980}
+    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 980}
     page = browser.new_page(
         viewport=size, color_scheme="dark" if phone else "light", has_touch=phone, device_scale_factor=2 if phone else 1
     )
@@ -79,6 +81,7 @@ def main() -> None:
     query = take_shots(world, "query", QUERY + 1, SIZE)[QUERY]
     with TemporaryDirectory() as folder, running(Path(folder)) as address:
         fill(address, "station", gallery)
+        command(["gallery", "calibrate", str(Path(folder) / "station"), "--unit", "search", "--rate", "0.05"])
         with sync_playwright() as play:
             browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for name, phone in (("page.png", False), ("page_phone.png", True)):

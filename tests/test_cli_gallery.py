@@ -382,7 +382,9 @@ def test_calibrate_on_the_gallery_itself(people: Path, query: Path, weights: Pat
     strict = said(capsys, "search", people, query, "--weights", weights, "--calibration", people.parent / "search.json")
     assert strict["queries"][0]["absent"] is not None
     assert run("search", people, query, "--weights", weights) == 0
-    assert "match likely: " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "match likely: " in out
+    assert "about 2 of 8 items of other people can be a likely match by chance" in out
     both = sorted(query.parent.glob("*.jpg"))[:2]
     assert run("search", people, *both, "--together", "--weights", weights) == 0
     out = capsys.readouterr().out

@@ -139,7 +139,7 @@ def choice(page: Page, hit: int, text: str, open: bool = True) -> Locator:
     card = page.locator(".hit").nth(hit)
     if open:
         card.locator(".menu summary").click()
-    return card.get_by_role("button", name=re.compile(f"^{text}"))
+    return card.locator(".menu").get_by_role("button", name=re.compile(f"^{text}"))
 
 
 def ids(page: Page) -> list[str]:
@@ -391,6 +391,20 @@ def test_people_who_are_probably_not_there(opened: Opening, street: Street) -> N
         "No verdict on these hits: the query has 2 images, and the thresholds were"
     )
     assert page.locator(".hit .badge:not(.marked)").count() == 0
+
+
+def test_likely_matches_by_chance_are_told(opened: Opening, street: Street) -> None:
+    page = opened("marked")
+
+    def many(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "searched": 350})
+
+    page.route("**/search/images", many)
+    search(page, street.shots[2].image)
+    expect(page.locator("#status")).to_contain_text(
+        "About 4 items of other people can be called a likely match by chance."
+    )
 
 
 def test_between_the_thresholds_nothing_is_said_to_be_absent(opened: Opening, street: Street) -> None:

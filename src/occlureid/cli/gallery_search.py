@@ -73,7 +73,7 @@ def search(options: argparse.Namespace) -> int:
         {"query": query.name, "parts": names, **found.to_json()} for query, found in zip(queries, results, strict=True)
     ]
     texts = [
-        _text(query, found, names, options) + _judged(query, judging, calibration)
+        _text(query, found, names, options) + _judged(query, found.searched, judging, calibration)
         for query, found, judging in zip(queries, results, judgements, strict=True)
     ]
     say_values(options, {"gallery": gallery.path, "queries": values}, "\n\n".join(texts))
@@ -195,13 +195,17 @@ def _text(query: _Query, found: SearchResult, names: Sequence[str], options: arg
     return "\n".join(lines)
 
 
-def _judged(query: _Query, judging: Calibration | None, calibration: Calibration | None) -> str:
+def _judged(query: _Query, searched: int, judging: Calibration | None, calibration: Calibration | None) -> str:
     """The meaning of the verdicts, or why there are none."""
     if calibration is None:
         return ""
     if judging is None:
         return f"\nno verdict: {calibration.limit(len(query.crops))}"
-    return f"\n{judging.meaning()}"
+    expected = round(judging.expected_false(searched)) if judging.unit == "pair" else 0
+    chance = (
+        f"\nabout {expected} of {searched} items of other people can be a likely match by chance" if expected else ""
+    )
+    return f"\n{judging.meaning()}{chance}"
 
 
 def _explained(rank: int, hit: Hit, names: Sequence[str]) -> str:

@@ -88,8 +88,8 @@ at("compare-previous").addEventListener("click", () => stepCompared(-1));
 at("compare-next").addEventListener("click", () => stepCompared(1));
 for (const [id, mark] of [["compare-same", "same"], ["compare-not", "not"]]) {
   at(id).addEventListener("click", () => {
-    setMark(state.current, mark);
-    compare(state.current);
+    setMark(state.compared, mark);
+    compare(state.compared);
   });
 }
 at("compare").addEventListener("keydown", (event) => {
@@ -98,7 +98,7 @@ at("compare").addEventListener("keydown", (event) => {
   event.preventDefault();
   if (!at(press).disabled) at(press).click();
 });
-at("compare").addEventListener("close", () => focusHit(state.current));
+at("compare").addEventListener("close", () => focusHit(state.compared));
 
 // On a telephone the results come before the filters; the order of what is read and tabbed through is that of what is seen.
 function place() {

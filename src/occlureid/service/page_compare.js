@@ -94,6 +94,7 @@ export function bars(reason) {
 export function compare(index) {
   const hit = state.answer.hits[index], urls = state.queryUrls, one = urls.length === 1;
   const mark = state.marks.get(hit.id), last = state.answer.hits.length - 1;
+  state.compared = index;
   setCurrent(index);
   const picture = (url, reason, side, alt) => make("span", { class: "picture" }, pictured(url, reason, side, alt, true));
   const asked = one ? "Your picture" : `Your ${plural(urls.length, "picture")}, searched as one`;
@@ -112,6 +113,6 @@ export function compare(index) {
 }
 
 export function stepCompared(by) {
-  const next = state.current + by;
+  const next = state.compared + by;
   if (next >= 0 && next < state.answer.hits.length) compare(next);
 }

@@ -23,6 +23,7 @@ export const state = {
   stale: new Set(), // URLs of pictures that are no longer in the search
   queryUrls: [], // what the answer was searched by, to compare with
   current: 0, // the hit that has the focus or had it last
+  compared: 0, // the hit that was last shown side by side; closing gives the focus back to another one first
   running: null, // an AbortController while a search is under way
 };
 export const pictures = new Map(); // id -> promise of a URL or null, of the gallery that is chosen

@@ -23,7 +23,13 @@ function summary(answer) {
   const gone = answer.incomparable
     ? ` ${plural(answer.incomparable, "item")} share nothing with your picture that could be compared.` : "";
   const none = answer.searched === 0 ? " Nothing passes the filters." : "";
-  return `${plural(answer.hits.length, "hit")} among ${plural(answer.searched, "item")} searched.${gone}${none}`;
+  return `${plural(answer.hits.length, "hit")} among ${plural(answer.searched, "item")} searched.${gone}${none}${chance(answer)}`;
+}
+
+// With a rate of pairs, some of many other people reach the threshold in every search.
+function chance({ level, calibration, searched }) {
+  const expected = level && calibration.unit === "pair" ? Math.round(calibration.rate * searched) : 0;
+  return expected ? ` About ${plural(expected, "item")} of other people can be called a likely match by chance.` : "";
 }
 
 // In place of hits: what to do first.
