@@ -135,7 +135,7 @@ def search(page: Page, image: Image.Image) -> Locator:
 
 
 def choice(page: Page, hit: int, text: str, open: bool = True) -> Locator:
-    """What the menu of a hit offers."""
+    """One entry of the menu of a hit."""
     card = page.locator(".hit").nth(hit)
     if open:
         card.locator(".menu summary").click()

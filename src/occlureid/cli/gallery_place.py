@@ -133,7 +133,7 @@ def beside(gallery: Gallery, name: str) -> Path | None:
 
 
 def write_names(gallery: Gallery, method: Method[Any]) -> None:
-    """Keeps what the parts are called and where they lie, for those who search by stored items without weights."""
+    """Keep the names and places of the parts, for those who search by stored items without weights."""
     from occlureid.gallery.bodyparts import BodyParts, write_parts
 
     folder = Path(gallery.path)
@@ -142,7 +142,7 @@ def write_names(gallery: Gallery, method: Method[Any]) -> None:
 
 
 def read_names(gallery: Gallery) -> BodyParts:
-    """What the parts are called and where they lie, as far as that is known.
+    """Names and places of the parts, as far as they are known.
 
     Raises:
         DataError: the file says something else.

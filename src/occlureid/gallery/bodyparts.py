@@ -33,7 +33,7 @@ class BodyParts:
 
     @classmethod
     def of(cls, names: Sequence[str], regions: Sequence[Region], count: int) -> BodyParts:
-        """What fits ``count`` parts: names as people write them, and regions."""
+        """Names, as people write them, and regions; each only if there is one for each of ``count`` parts."""
         plain = tuple(name.replace("_", " ") for name in names)
         return cls(plain if len(plain) == count else (), tuple(regions) if len(regions) == count else ())
 

@@ -136,7 +136,7 @@ class Calibration(Level):
         return "uncertain" if self.far is None or distance <= self.far else "unlikely"
 
     def absent(self, verdicts: Iterable[Verdict | None]) -> bool:
-        """Whether the person is probably not among hits with these verdicts: all, were there any, are unlikely."""
+        """True if the person is probably not among hits with these verdicts: all of them, if any, are unlikely."""
         return self.far is not None and all(verdict == "unlikely" for verdict in verdicts)
 
     def limit(self, images: int) -> str:

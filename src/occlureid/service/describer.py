@@ -92,7 +92,7 @@ class Describer:
 
     @property
     def parts(self) -> BodyParts:
-        """What the parts are called, and where they lie, where that is fixed."""
+        """Names of the parts, and their places, where those are fixed."""
         return BodyParts.of(self.method.part_names(), self.method.regions, self.shape.parts)
 
     @property

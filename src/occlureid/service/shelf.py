@@ -247,7 +247,7 @@ class Shelf:
 
 
 def _stored_parts(folder: Path, count: int) -> BodyParts:
-    """What the gallery's own file says of its parts; a damaged one stops no search."""
+    """Parts by the gallery's own file; a damaged one stops no search."""
     try:
         return read_parts(folder, count)
     except DataError as error:
