@@ -1,14 +1,30 @@
 """What all tests share: one thread, for small tensors on busy cores wait longer than they compute; "auto" is float32 everywhere,
-unless ``OCCLUREID_ARITHMETIC=bfloat16`` asks to run all tests in the other arithmetic."""
+unless ``OCCLUREID_ARITHMETIC=bfloat16`` asks to run all tests in the other arithmetic. ``OCCLUREID_TEST_THREADS`` and
+``OCCLUREID_TEST_SEED`` let ``benchmarks/margins.py`` see by how much the tests hold that train and then ask for a figure."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-torch.set_num_threads(1)
+from tests.trained import Figures
+
+torch.set_num_threads(int(os.environ.get("OCCLUREID_TEST_THREADS", "1")))
 os.environ.setdefault("OCCLUREID_ARITHMETIC", "float32")
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Figures:
+    """For the figures of tests marked ``trained``."""
+    return Figures(record_property)
+
+
+@pytest.fixture(scope="session")
+def training_seed() -> int:
+    """What tests marked ``trained`` add to the seeds of their first weights and of the order of their images; usually 0."""
+    return int(os.environ.get("OCCLUREID_TEST_SEED", "0"))
 
 
 @pytest.fixture(scope="session")

@@ -84,8 +84,8 @@ def make_samples(folder: Path, persons: int = 6, cameras: int = 3, images: int =
     return samples
 
 
-def make_method(classes: int, **settings: Any) -> TinyMethod:
+def make_method(classes: int, seed: int = 1, **settings: Any) -> TinyMethod:
     """The same first weights every time; the caller's random state is left alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         return TinyMethod(Config(**settings), classes)

@@ -15,6 +15,7 @@ from occlureid.matching import MatchRule, distance_matrix
 from occlureid.matching.kernel import part_weights
 from occlureid.methods.sorn import SORN, Output, aggregation_maps, spatial_patch_contrast
 from occlureid.types import Cues, Descriptor
+from tests.trained import Figures
 
 SIZE = (96, 32)  # a feature map of 6 x 2, a prediction of 24 x 8
 NAMES = {part: number for number, part in enumerate(PART_NAMES)}
@@ -125,7 +126,8 @@ def test_suppressing_the_other_patches_activates_the_own() -> None:
     assert bool((maps[2:] < 0.3).all())
 
 
-def test_descent_lights_each_map_in_its_own_patch() -> None:
+@pytest.mark.trained
+def test_descent_lights_each_map_in_its_own_patch(figures: Figures) -> None:
     features = torch.zeros(1, 6, 6, 2, requires_grad=True)
     optimiser = torch.optim.SGD([features], 1.0)
     for _ in range(40):
@@ -134,8 +136,8 @@ def test_descent_lights_each_map_in_its_own_patch() -> None:
         optimiser.step()
     maps = aggregation_maps(features.detach(), 3)[0].mean(2)
     for n in range(3):
-        assert bool((maps[n, 2 * n : 2 * n + 2] > 0.9).all())
-        assert bool((torch.cat([maps[n, : 2 * n], maps[n, 2 * n + 2 :]]) < 0.2).all())
+        figures.above("least in its own patch", float(maps[n, 2 * n : 2 * n + 2].min()), 0.9)
+        figures.below("most outside", float(torch.cat([maps[n, : 2 * n], maps[n, 2 * n + 2 :]]).max()), 0.2)
 
 
 # -- the labels and the losses -------------------------------------------------------------------------------------------
