@@ -9,25 +9,28 @@ from occlureid.gallery.approximate import ApproximateSearcher
 from occlureid.gallery.search import Searcher
 from occlureid.matching import MatchRule
 from tests.gallery.described import RULES, agree, describe, items, slow, source
+from tests.trained import Figures
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("name", ["binary", "soft", "parts only", "global only", "half parts"])
-def test_most_is_found_by_comparing_little(name: str) -> None:
+def test_most_is_found_by_comparing_little(name: str, figures: Figures, training_seed: int) -> None:
     gallery, query = source(2000, RULES[name], people=100), describe(20, 2, people=100)
-    searcher = ApproximateSearcher(gallery, cells=40, probes=5, wanted=60, queries=40)
+    searcher = ApproximateSearcher(gallery, cells=40, probes=5, wanted=60, queries=40, seed=training_seed)
     found = [{hit.id for hit in result.hits} for result in searcher.search(query, k=10)]
     true = [{id for id, _ in answer} for answer in slow(gallery, query, 10)]
     recall = sum(len(a & b) for a, b in zip(found, true, strict=True)) / sum(map(len, true))
-    assert recall > 0.85
-    assert searcher.report.recall == pytest.approx(recall, abs=0.1)
-    assert searcher.report.scanned < 0.2
+    figures.above("recall", recall, 0.85)
+    figures.below("recall, from that of the report", abs(searcher.report.recall - recall), 0.1)
+    figures.below("share of the gallery compared", searcher.report.scanned, 0.2)
     assert not any(result.exact for result in searcher.search(query))
     agree(searcher.search(query, exact=True), slow(gallery, query, 10))
 
 
-def test_the_global_vector_alone_finds_less() -> None:
+@pytest.mark.trained
+def test_the_global_vector_alone_finds_less(figures: Figures, training_seed: int) -> None:
     gallery = source(2000, MatchRule(visibility="ignore"), people=100)
-    every = ApproximateSearcher(gallery, cells=40, probes=6, wanted=40)
+    every = ApproximateSearcher(gallery, cells=40, probes=6, wanted=40, seed=training_seed)
     index = every._index
     assert index is not None
     less = type(index)(index.centroids[:1], index.pieces[:1], index.probes, index.wanted, ()).caught_up(
@@ -35,7 +38,7 @@ def test_the_global_vector_alone_finds_less() -> None:
     )
     full = every.report.recall
     every._index = less
-    assert every._measured(*every._sample(0, 100)).recall < full - 0.05
+    figures.above("recall lost", full - every._measured(*every._sample(0, 100)).recall, 0.05)
 
 
 def test_all_cells_find_everything() -> None:
