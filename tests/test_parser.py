@@ -76,7 +76,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ParsingDataset:
 
 @pytest.fixture(scope="module")
 def trained(data: ParsingDataset, tmp_path_factory: pytest.TempPathFactory, training_seed: int) -> Any:
-    settings = {"train": {"epochs": 12, "seed": training_seed}}
+    settings = {"train": {"epochs": 20, "seed": training_seed}}
     return train_parser(data, tmp_path_factory.mktemp("parser") / "run", TINY, settings)
 
 
@@ -146,7 +146,7 @@ def test_it_learns_and_says_how_well(trained: Any, figures: Figures) -> None:
     assert stored.scores == scores.to_json()
     assert stored.training["data"] == {"name": "painted", "images": 16}
     assert stored.settings.size == SIZE
-    assert trained.steps == 12 * 4
+    assert trained.steps == 20 * 4
 
 
 def test_resuming_equals_never_stopping(data: ParsingDataset, tmp_path: Path) -> None:

@@ -162,9 +162,11 @@ def test_run_learns_and_leaves_its_files(samples: list[Sample], whole: Path) -> 
 
 @pytest.mark.trained
 def test_training_lowers_the_loss(samples: list[Sample], tmp_path: Path, figures: Figures, training_seed: int) -> None:
-    settings = SMALL.with_changes(epochs=12, milestones=(10,), erasing_probability=0.0, seed=training_seed)
+    steady = {"optimiser": "adam", "lr": 0.02, "erasing_probability": 0.0}
+    settings = SMALL.with_changes(epochs=20, milestones=(16,), seed=training_seed, **steady)
     train_method(make_method(6, seed=1 + training_seed), samples, settings, tmp_path)
     losses = [line["loss"] for line in log_of(tmp_path) if line["event"] == "step"]
+    # 0.233 in the worst of 5 seeds, 0.070 in the best
     figures.below("loss, of its first value", sum(losses[-4:]) / sum(losses[:4]), 0.5)
 
 

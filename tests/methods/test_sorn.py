@@ -135,7 +135,7 @@ def test_descent_lights_each_map_in_its_own_patch(figures: Figures) -> None:
         spatial_patch_contrast(aggregation_maps(features, 3)).sum().backward()
         optimiser.step()
     maps = aggregation_maps(features.detach(), 3)[0].mean(2)
-    for n in range(3):
+    for n in range(3):  # nothing is drawn: 0.998 and 0.045 with 1 and 2 threads and both instruction sets
         figures.above("least in its own patch", float(maps[n, 2 * n : 2 * n + 2].min()), 0.9)
         figures.below("most outside", float(torch.cat([maps[n, : 2 * n], maps[n, 2 * n + 2 :]]).max()), 0.2)
 
