@@ -32,7 +32,18 @@ ALLOWED = {
     "synthetic": {"errors", "types", "config", "plots", "staging"},
     "models": {"errors", "types", "config", "matching"},
     "methods": {"errors", "types", "config", "matching", "models", "data", "cues", "guidance", "coparsing"},
-    "described": {"errors", "arithmetic", "types", "matching", "evaluation", "data", "cues", "methods"},
+    "describing": {"errors", "arithmetic", "types", "matching", "data", "cues", "methods"},
+    "described": {
+        "errors",
+        "arithmetic",
+        "types",
+        "matching",
+        "evaluation",
+        "data",
+        "cues",
+        "methods",
+        "describing",
+    },
     "training": {
         "errors",
         "arithmetic",
@@ -46,7 +57,7 @@ ALLOWED = {
         "described",
     },
     "coparsing": {"errors", "arithmetic", "types", "config", "guidance", "data", "cues", "methods", "plots"},
-    "service": {"errors", "types", "config", "matching", "gallery", "data", "cues", "methods", "described"},
+    "service": {"errors", "types", "config", "matching", "gallery", "data", "describing"},
     "scaleout": {
         "errors",
         "arithmetic",
@@ -117,6 +128,7 @@ ALLOWED = {
         "parsing",
         "landmarks",
         "synthetic",
+        "describing",
     },
 }
 

@@ -9,15 +9,14 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from occlureid.arithmetic import Precision, arithmetic_record, processor, resolve
-from occlureid.data import CueSource, OrderedBatches, ReidDataset, ReidImages, Tally, make_loader
+from occlureid.arithmetic import Precision, arithmetic_record, processor
+from occlureid.data import CueSource, ReidDataset, Tally
 from occlureid.errors import DataError
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor, Protocol, Region, Sample
@@ -90,34 +89,12 @@ def describe(
         DataError: an image cannot be read and ``on_corrupt`` is "fatal", or none can be read.
         MissingCueError: the method needs a cue that ``cues`` does not give.
     """
-    arithmetic = _arithmetic(precision, device)
-    method.to(device)
-    kind = torch.device(device).type
-    images = ReidImages(samples, size=method.preprocess.size, cues=cues, crop=method.cropping(cues, "describe"))
-    batches = OrderedBatches(len(samples), batch_size)
-    loader = make_loader(images, batches, workers=workers, on_corrupt=on_corrupt, tally=tally)
-    pieces: list[Descriptor] = []
-    kept: list[int] = []
-    done = 0
-    with closing(loader):
-        for batch in loader:
-            done += len(batch.indices) + len(batch.skipped)
-            if len(batch.indices):
-                with torch.autocast(kind, torch.bfloat16) if arithmetic == "bfloat16" else nullcontext():
-                    pieces.append(method.describe(batch.images.to(device), batch.cues.to(device)).to("cpu"))
-                kept.extend(batch.indices.tolist())
-            if progress:
-                progress(done, len(samples))
-    if not pieces:
-        raise DataError(f"none of the {len(samples)} images could be described")
-    return Descriptor.cat(pieces).check(), kept
+    from occlureid.describing import Describer
 
-
-def _arithmetic(precision: str, device: str | torch.device) -> Literal["float32", "bfloat16"]:
-    """What is computed in; a precision that is none is bad data here, as it always was."""
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise DataError(f'precision must be "auto", "float32" or "bfloat16", got {precision!r}')
-    return resolve(precision, device)
+    describer = Describer(method, cues, device=device, precision=precision)
+    return describer.samples(
+        samples, batch_size=batch_size, workers=workers, on_corrupt=on_corrupt, progress=progress, tally=tally
+    )
 
 
 @dataclass(frozen=True)
@@ -235,7 +212,7 @@ def describe_dataset(
     """
     source, cue_settings = dataset_cues(method, dataset, cues)
     device = options.get("device", "cpu")
-    options["precision"] = precision = _arithmetic(options.get("precision", "float32"), device)
+    options["precision"] = precision = arithmetic_of(options.get("precision", "float32"), device)
     parts: dict[str, tuple[Descriptor, tuple[Sample, ...]]] = {}
     skipped: dict[str, list[str]] = {}
     uncropped: dict[str, int] = {}

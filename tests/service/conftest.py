@@ -8,15 +8,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from occlureid import methods
-from occlureid.service.describer import Describer
+from occlureid.describing import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.settings import ServiceSettings
 from tests.service.crops import fill, served
 
 
 @pytest.fixture
-def describer(method: methods.Method[Any]) -> Describer:
+def describer(method: methods.Method[Any]) -> BatchedDescriber:
     """New for each application: its thread belongs to one."""
-    return Describer(method, ServiceSettings())
+    return BatchedDescriber(Describer(method), ServiceSettings())
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,6 @@ def method() -> methods.Method[Any]:
 def client(method: methods.Method[Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """An application with six items in the gallery "one"; tests add to others."""
     root: Path = tmp_path_factory.mktemp("galleries")
-    with served(root, Describer(method, ServiceSettings())) as (client, _):
+    with served(root, BatchedDescriber(Describer(method), ServiceSettings())) as (client, _):
         fill(client, 6)
         yield client

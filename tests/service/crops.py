@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from occlureid.service.app import create_app
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.engine import Engine
 from occlureid.service.settings import ServiceSettings
 from occlureid.service.tokens import TokenFile
@@ -53,7 +53,7 @@ def form(key: str, value: Any) -> dict[str, str]:
 
 @contextmanager
 def served(
-    folder: Path, describer: Describer, *, tokens: TokenFile | None = None, **changes: Any
+    folder: Path, describer: BatchedDescriber, *, tokens: TokenFile | None = None, **changes: Any
 ) -> Iterator[tuple[TestClient, Engine]]:
     """A client of an application that runs, and what stands behind it."""
     engine = Engine(

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from occlureid.config import Settings
+from occlureid.describing import Describer
 from occlureid.matching import MatchRule
 from occlureid.methods import Method, Paper, Preprocess
 from occlureid.service.app import create_app
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.engine import Engine
 from occlureid.service.settings import ServiceSettings
 from occlureid.service.tokens import TokenFile
@@ -129,7 +130,9 @@ def running(folder: Path, *, tokens: Path | None = None) -> Iterator[str]:
     """A server on a free port of this machine, in a thread of its own; gives its address."""
     settings = ServiceSettings()
     known = None if tokens is None else TokenFile(tokens)
-    engine = Engine(folder, Describer(Colours(), settings), settings, tokens=known, hosts=("127.0.0.1",))
+    engine = Engine(
+        folder, BatchedDescriber(Describer(Colours()), settings), settings, tokens=known, hosts=("127.0.0.1",)
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(create_app(engine), access_log=False, log_level="warning", ws="none")

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 import uvicorn
 
 from occlureid import methods
+from occlureid.describing import Describer, Prepared
 from occlureid.service.app import create_app
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.engine import Engine
 from occlureid.service.server import Server
 from occlureid.service.settings import ServiceSettings
@@ -20,10 +22,10 @@ def main(folder: Path, seconds: float) -> None:
     torch.set_num_threads(1)
     method: methods.Method[Any] = methods.restore(folder / "weights.safetensors")
     settings = ServiceSettings()
-    describer = Describer(method, settings)
+    describer = BatchedDescriber(Describer(method), settings)
     whole = describer._describe
 
-    def slow(batch: torch.Tensor) -> Any:
+    def slow(batch: Sequence[Prepared]) -> Any:
         (folder / "describing").touch()
         time.sleep(seconds)
         return whole(batch)

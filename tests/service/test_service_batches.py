@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from occlureid.describing import Prepared
 from occlureid.errors import BusyError, DataError
 from occlureid.service.batches import Batcher
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.settings import ServiceSettings
 from tests.service.crops import crop, fill, images, picture, served
 
@@ -23,7 +24,9 @@ def doubled(asks: Sequence[int]) -> list[int]:
     return [2 * ask for ask in asks]
 
 
-def test_concurrent_searches_share_scans_and_answers_equal_single_ones(tmp_path: Path, describer: Describer) -> None:
+def test_concurrent_searches_share_scans_and_answers_equal_single_ones(
+    tmp_path: Path, describer: BatchedDescriber
+) -> None:
     with served(tmp_path, describer, batch_seconds=0.3) as (client, engine):
         fill(client, 8)
         bodies = [{"ids": [f"item-{n % 8}"], "k": 3 if n % 3 else 4} for n in range(COUNT)]
@@ -38,11 +41,11 @@ def test_concurrent_searches_share_scans_and_answers_equal_single_ones(tmp_path:
         assert engine.searches.scans - 8 <= COUNT // 2
 
 
-def test_concurrent_images_are_described_together(tmp_path: Path, describer: Describer) -> None:
+def test_concurrent_images_are_described_together(tmp_path: Path, describer: BatchedDescriber) -> None:
     calls: list[int] = []
     whole = describer._describe
 
-    def counted(batch: torch.Tensor) -> object:
+    def counted(batch: Sequence[Prepared]) -> object:
         calls.append(len(batch))
         return whole(batch)
 
@@ -110,7 +113,7 @@ def test_nobody_waits_for_ever() -> None:
     batcher.close()  # passes over the one that was given up
 
 
-def test_many_pictures_of_one_request_go_in_groups(describer: Describer) -> None:
+def test_many_pictures_of_one_request_go_in_groups(describer: BatchedDescriber) -> None:
     describer.start()
     pictures = [picture(n) for n in range(20)]
     many = describer.describe(pictures)

@@ -23,8 +23,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from occlureid import methods
+from occlureid.describing import Describer
 from occlureid.service.app import create_app
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.engine import Engine
 from occlureid.service.settings import ServiceSettings
 from tests.service.crops import crop, fields, form, images
@@ -43,7 +44,7 @@ MODES = {GenerationMode.POSITIVE: 8, GenerationMode.NEGATIVE: 8}
 def service(method: methods.Method[Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a real server listens, with some items in the galleries "one" and "0"."""
     limits = ServiceSettings()
-    engine = Engine(tmp_path_factory.mktemp("described"), Describer(method, limits), limits)
+    engine = Engine(tmp_path_factory.mktemp("described"), BatchedDescriber(Describer(method), limits), limits)
     server = uvicorn.Server(uvicorn.Config(create_app(engine), port=0, log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()

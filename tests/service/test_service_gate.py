@@ -18,7 +18,7 @@ from occlureid.cli.options import Commands
 from occlureid.cli.serve import register
 from occlureid.errors import DataError, OcclureidError, UsageError
 from occlureid.service.app import create_app
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.engine import Engine
 from occlureid.service.gate import Gate, guarded_routes
 from occlureid.service.server import check_address
@@ -53,7 +53,9 @@ def tokens(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, tokens: dict[str, str], describer: Describer) -> Iterator[tuple[TestClient, FastAPI]]:
+def guarded(
+    tmp_path: Path, tokens: dict[str, str], describer: BatchedDescriber
+) -> Iterator[tuple[TestClient, FastAPI]]:
     engine = Engine(tmp_path / "g", describer, ServiceSettings(), tokens=TokenFile(tmp_path / "tokens.json"))
     app = create_app(engine)
     with TestClient(app, base_url="http://service.example") as client:
@@ -269,7 +271,7 @@ def test_headers_are_on_every_answer(client: TestClient) -> None:
         assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_bodies_are_bounded(tmp_path: Path, describer: Describer) -> None:
+def test_bodies_are_bounded(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(
         tmp_path, describer, json_bytes=2000, request_bytes=10_000, pending_bytes=15_000, receive_seconds=0.2
     ) as (client, _):
@@ -314,7 +316,7 @@ def test_a_slow_body_is_not_waited_for() -> None:
     assert asyncio.run(read()) == 408
 
 
-def test_names_never_lead_out_of_the_folder(tmp_path: Path, describer: Describer) -> None:
+def test_names_never_lead_out_of_the_folder(tmp_path: Path, describer: BatchedDescriber) -> None:
     (tmp_path / "outside").mkdir()
     with served(tmp_path / "galleries", describer) as (client, _):
         before = sorted(tmp_path.rglob("*"))
@@ -344,7 +346,7 @@ def test_names_never_lead_out_of_the_folder(tmp_path: Path, describer: Describer
         assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_new_requests_are_turned_away_while_it_stops(tmp_path: Path, describer: Describer) -> None:
+def test_new_requests_are_turned_away_while_it_stops(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, engine):
         engine.activity.stopping = True
         assert client.get("/api/about").status_code == 503
@@ -355,7 +357,7 @@ def test_new_requests_are_turned_away_while_it_stops(tmp_path: Path, describer: 
 
 
 def test_an_unexpected_failure_shows_nothing(
-    tmp_path: Path, describer: Describer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, describer: BatchedDescriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served(tmp_path, describer) as (client, engine):
 

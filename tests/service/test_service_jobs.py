@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from tests.service.crops import crop, fields, form, images, served
 
 
@@ -21,7 +21,7 @@ def ended(client: TestClient, job: str) -> dict[str, Any]:
     raise AssertionError("the job does not end")
 
 
-def test_a_job_adds_what_can_be_added_and_names_what_cannot(tmp_path: Path, describer: Describer) -> None:
+def test_a_job_adds_what_can_be_added_and_names_what_cannot(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         client.post("/api/galleries", json={"name": "one"})
         files = [crop(n) for n in range(20)]
@@ -41,7 +41,9 @@ def test_a_job_adds_what_can_be_added_and_names_what_cannot(tmp_path: Path, desc
         assert client.get("/api/jobs/..").status_code in (404, 422)
 
 
-def test_jobs_are_cancelled_and_bounded(tmp_path: Path, describer: Describer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_cancelled_and_bounded(
+    tmp_path: Path, describer: BatchedDescriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with served(tmp_path, describer, jobs=2) as (client, engine):
         client.post("/api/galleries", json={"name": "one"})
         begun, go = threading.Event(), threading.Event()
@@ -72,7 +74,7 @@ def test_jobs_are_cancelled_and_bounded(tmp_path: Path, describer: Describer, mo
 
 
 def test_a_job_of_a_gallery_that_is_deleted_fails(
-    tmp_path: Path, describer: Describer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, describer: BatchedDescriber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served(tmp_path, describer) as (client, engine):
         client.post("/api/galleries", json={"name": "one"})

@@ -11,8 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from occlureid.data.images import cut_box
 from occlureid.errors import DataError
-from occlureid.service.pictures import cut_box, open_picture, thumbnail
+from occlureid.service.pictures import open_picture, thumbnail
 from occlureid.service.settings import ServiceSettings
 from tests.service.crops import encoded, images, picture
 from tests.service.hostile import crafted, harmless, mutated, webp, with_orientation

@@ -1,5 +1,6 @@
 """What each route does when all is well, and what it says when something is not there."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from occlureid import methods
 from occlureid.data.dataset import Sample
 from occlureid.described import describe
+from occlureid.describing import Describer
 from occlureid.errors import MissingCueError
 from occlureid.gallery import Filter, Gallery
 from occlureid.gallery.openset import Calibration
 from occlureid.gallery.search import Searcher
 from occlureid.gallery.thresholds import calibrate
-from occlureid.service.describer import Describer
+from occlureid.matching import pairwise_distances
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.settings import ServiceSettings
 from occlureid.types import Descriptor
+from occlureid.zoo.cue_models import model_cues
 from tests.service.crops import crop, encoded, fields, fill, form, images, in_base64, picture, served
 
 
@@ -38,7 +42,7 @@ def test_about_and_health(client: TestClient) -> None:
     assert about["limits"]["k"] == 100
 
 
-def test_galleries_are_made_listed_described_and_deleted(tmp_path: Path, describer: Describer) -> None:
+def test_galleries_are_made_listed_described_and_deleted(tmp_path: Path, describer: BatchedDescriber) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "Capital").mkdir()
     with served(tmp_path, describer) as (client, _):
@@ -65,7 +69,7 @@ def test_galleries_are_made_listed_described_and_deleted(tmp_path: Path, describ
     ]  # fmt: skip
 
 
-def test_a_deletion_that_was_cut_short_is_finished(tmp_path: Path, describer: Describer) -> None:
+def test_a_deletion_that_was_cut_short_is_finished(tmp_path: Path, describer: BatchedDescriber) -> None:
     left = tmp_path / ".street.deleted-0123abcd"
     left.mkdir()
     (left / "rest").write_bytes(b"of somebody")
@@ -257,7 +261,7 @@ def test_a_pair_is_explained(client: TestClient) -> None:
     assert client.post(url, json={"query": "item-0", "hit": "nobody"}).status_code == 404
 
 
-def test_removing_erasing_and_expiring(tmp_path: Path, describer: Describer) -> None:
+def test_removing_erasing_and_expiring(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 6)
         url = "/api/galleries/one"
@@ -278,7 +282,7 @@ def test_removing_erasing_and_expiring(tmp_path: Path, describer: Describer) -> 
     assert b"item-4" not in left
 
 
-def test_who_did_what_is_in_the_audit_log(tmp_path: Path, describer: Describer) -> None:
+def test_who_did_what_is_in_the_audit_log(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 3)
         client.post("/api/galleries/one/search/items", json={"ids": ["item-0"]})
@@ -302,7 +306,7 @@ def threshold_for(gallery: Gallery, rate: float = 0.01) -> Calibration:
     return calibrate(torch.zeros(20), impostors, rate=rate, fingerprint=gallery.fingerprint, rule=gallery.rule)
 
 
-def test_a_calibrated_gallery_says_who_is_absent(tmp_path: Path, describer: Describer) -> None:
+def test_a_calibrated_gallery_says_who_is_absent(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 4)
         url = "/api/galleries/one/search/items"
@@ -347,7 +351,7 @@ def damaged(record: dict[str, Any]) -> dict[str, bytes]:
 
 
 def test_a_damaged_calibration_does_not_stop_searches(
-    tmp_path: Path, describer: Describer, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, describer: BatchedDescriber, caplog: pytest.LogCaptureFixture
 ) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 3)
@@ -377,7 +381,7 @@ def test_a_damaged_calibration_does_not_stop_searches(
         assert client.post(url, json={"ids": ["item-0"]}).json()["calibration"]["rate"] == 0.01
 
 
-def test_metrics(tmp_path: Path, describer: Describer) -> None:
+def test_metrics(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 2)
         client.post("/api/galleries/one/search/items", json={"ids": ["item-0"]})
@@ -396,7 +400,7 @@ def test_metrics(tmp_path: Path, describer: Describer) -> None:
     assert (values["occlureid_described_images_total",], values["occlureid_queue_length", "search"]) == (2, 0)
 
 
-def test_what_another_process_adds_is_found(tmp_path: Path, describer: Describer) -> None:
+def test_what_another_process_adds_is_found(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 3)
         before = ids(client.post("/api/galleries/one/search/items", json={"ids": ["item-0"]}))
@@ -407,12 +411,12 @@ def test_what_another_process_adds_is_found(tmp_path: Path, describer: Describer
 
 
 def test_a_gallery_of_another_model_is_searched_but_not_by_images(
-    tmp_path: Path, describer: Describer, method: methods.Method[Any]
+    tmp_path: Path, describer: BatchedDescriber, method: methods.Method[Any]
 ) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 2)
     other = methods.create("pcb", 3, {"backbone": "resnet10t", "size": (64, 32), "parts": 3}, seed=1)
-    with served(tmp_path, Describer(other, ServiceSettings())) as (client, _):
+    with served(tmp_path, BatchedDescriber(Describer(other), ServiceSettings())) as (client, _):
         assert ids(client.post("/api/galleries/one/search/items", json={"ids": ["item-0"]})) == ["item-1"]
         refused = client.post("/api/galleries/one/search/images", files=images([crop(1)]))
         assert (refused.status_code, method.fingerprint() in refused.json()["detail"]) == (409, True)
@@ -421,12 +425,12 @@ def test_a_gallery_of_another_model_is_searched_but_not_by_images(
         assert client.get("/api/galleries").json()["galleries"][0]["fits"] is False
 
 
-def test_a_damaged_gallery_is_no_riddle(tmp_path: Path, describer: Describer) -> None:
+def test_a_damaged_gallery_is_no_riddle(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 2)
     for file in (tmp_path / "one" / "items.lance" / "_versions").iterdir():
         file.write_bytes(b"not a manifest")
-    with served(tmp_path, Describer(describer.method, ServiceSettings())) as (client, _):
+    with served(tmp_path, BatchedDescriber(describer.describer, ServiceSettings())) as (client, _):
         for answer in (client.get("/api/galleries"), client.get("/api/galleries/one")):
             assert str(tmp_path) not in answer.text
         assert client.get("/api/galleries").json()["galleries"][0]["problem"]
@@ -435,10 +439,40 @@ def test_a_damaged_gallery_is_no_riddle(tmp_path: Path, describer: Describer) ->
 def test_a_method_that_needs_cues_is_refused() -> None:
     method = methods.create("pgfa", 3, {"backbone": "resnet10t", "size": (64, 32)})
     with pytest.raises(MissingCueError, match=r"needs the cue 'keypoints'.*baseline"):
-        Describer(method, ServiceSettings())
+        BatchedDescriber(Describer(method), ServiceSettings())
 
 
-def test_a_searcher_of_the_same_gallery_agrees(tmp_path: Path, describer: Describer) -> None:
+@pytest.mark.parametrize("name", methods.available())
+def test_every_method_is_served_with_the_packages_networks(name: str, tmp_path: Path) -> None:
+    fraction = {"visibility": "fraction"} if name == "sgam" else {}  # untrained, so without reference areas
+    method = methods.create(name, 3, {"backbone": "resnet10t", "size": (64, 32), **fraction})
+    describer = Describer(method, model_cues(method))
+    with served(tmp_path, BatchedDescriber(describer, ServiceSettings())) as (client, _):
+        fill(client, 4)
+        url = "/api/galleries/one/search/images"
+        answers = [client.post(url, files=images([crop(number)])).json() for number in range(4)]
+        boxed = client.post(
+            url,
+            files=images([encoded(framed(picture(2), (9, 5)))]),
+            data=form("query", {"boxes": [[9, 5, 33, 53]]}),
+        ).json()
+    found = describer.pictures([Image.open(io.BytesIO(crop(number))) for number in range(4)])
+    itself = pairwise_distances(method.rule, found, found).diagonal().tolist()
+    for number, answer in enumerate(answers):
+        assert answer["hits"][0]["id"] == f"item-{number}", (name, number)
+        assert answer["hits"][0]["distance"] == pytest.approx(itself[number], abs=1e-3)
+    assert boxed["hits"][0]["id"] == "item-2"
+    assert boxed["hits"][0]["distance"] == pytest.approx(answers[2]["hits"][0]["distance"], abs=1e-4)
+
+
+def framed(image: Image.Image, place: tuple[int, int]) -> Image.Image:
+    """A larger picture that has one in it."""
+    whole = Image.new("RGB", (60, 70), (90, 120, 60))
+    whole.paste(image, place)
+    return whole
+
+
+def test_a_searcher_of_the_same_gallery_agrees(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 5)
         answer = client.post("/api/galleries/one/search/items", json={"ids": ["item-1"], "include_query": True})

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 import occlureid
+from occlureid.cues.networks import ModelCues
 from occlureid.described import describe
 from occlureid.errors import DataError, MissingCueError, MissingWeightsError, ShapeError, UsageError
 from occlureid.types import Sample
 from occlureid.zoo import default_name, load, model_names, weights_path
 from occlureid.zoo.canonical import check_canonical
-from occlureid.zoo.cue_models import ModelCues, model_cues
+from occlureid.zoo.cue_models import model_cues
 from occlureid.zoo.loaded import CueModel, Embedder, load_embedder
 
 

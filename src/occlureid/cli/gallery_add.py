@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut, describe_group
 from occlureid.cli.gallery_place import check_model, opened, say, who, write_names
 from occlureid.cli.options import bar
-from occlureid.cli.weights import cues_of, restored
-from occlureid.cues.groupings import GROUPINGS
+from occlureid.cli.weights import describer_of, restored
+from occlureid.describing import Describer
 from occlureid.errors import DataError
 from occlureid.gallery import Filter, Gallery
 from occlureid.service.pictures import thumbnail
-from occlureid.types import Cues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from occlureid.methods import Method
     from occlureid.types import Descriptor
 
-__all__ = ["add", "create", "sizes_of"]
+__all__ = ["add", "create"]
 
 TOGETHER = 256
 """Crops that are added in one commit, and lost where the command is interrupted before it."""
@@ -35,52 +31,34 @@ THUMBNAIL = 192
 """Pixels of the longer side."""
 
 _DAY = 86_400.0
-_LANDMARKS = 18
-
-
-def sizes_of(method: Method[Any]) -> dict[str, int | None]:
-    """The sizes of a method's descriptors, as a gallery needs them: measured on a grey image in which nobody was found."""
-    height, width = method.preprocess.size
-    grouping = method.cue_settings().grouping
-    blank = Cues(
-        keypoints=torch.zeros(1, _LANDMARKS, 3),
-        part_map=torch.zeros(1, len(GROUPINGS[grouping]), height, width),
-        foreground=torch.zeros(1, height, width),
-    )
-    found = method.describe(
-        torch.full((1, 3, height, width), 0.5), Cues(**{name: getattr(blank, name) for name in method.needs.describe})
-    )
-    maps = method.rule.spatial_weight > 0 and found.spatial is not None
-    return {
-        "global_size": found.global_.shape[1],
-        "parts": found.parts.shape[1],
-        "part_size": found.parts.shape[2],
-        "local_size": found.spatial.shape[2] if maps and found.spatial is not None else None,
-    }
 
 
 def create(options: argparse.Namespace) -> int:
     """The command ``gallery create``."""
-    method = restored(options)
-    sizes: dict[str, Any] = sizes_of(method)
+    describer = Describer(restored(options))
     gallery = Gallery.create(
-        options.gallery, fingerprint=method.fingerprint(), rule=method.rule, audit=options.audit, by=who(options),
-        retention=None if options.retention is None else options.retention * _DAY, **sizes,
+        options.gallery, like=describer, audit=options.audit, by=who(options),
+        retention=None if options.retention is None else options.retention * _DAY,
     )  # fmt: skip
-    write_names(gallery, method)
+    write_names(gallery, describer.method)
     kept = "for ever" if options.retention is None else f"for {options.retention:g} days"
-    values = {"gallery": gallery.path, "fingerprint": gallery.fingerprint, **sizes, "retention_days": options.retention}
+    values = {
+        "gallery": gallery.path,
+        "fingerprint": gallery.fingerprint,
+        **asdict(describer.shape),
+        "retention_days": options.retention,
+    }
     return say(options, values, f"{gallery.path}: a gallery for {gallery.fingerprint}; items are kept {kept}")
 
 
 def add(options: argparse.Namespace) -> int:
     """The command ``gallery add``."""
     gallery, by = opened(options), who(options)
-    method = restored(options)
-    check_model(gallery, method, options.weights)
+    describer = describer_of(options)
+    check_model(gallery, describer.method, options.weights)
     naming = Naming(options.layout, options.split, options.camera, options.person, options.prefix)
     groups = collect(options.images, naming)
-    adding = _Adding(gallery, method, options, by)
+    adding = _Adding(gallery, describer, options, by)
     shown = None if options.json else bar("add")
     total = sum(len(group.crops) for group in groups)
     try:
@@ -115,13 +93,12 @@ def add(options: argparse.Namespace) -> int:
 class _Adding:
     """Puts crops into a gallery, some at a time; what is there already is not even read."""
 
-    def __init__(self, gallery: Gallery, method: Method[Any], options: argparse.Namespace, by: str) -> None:
+    def __init__(self, gallery: Gallery, describer: Describer, options: argparse.Namespace, by: str) -> None:
         self.added = self.present = 0
         self.unreadable: dict[str, str] = {}
         self.others: list[str] = []
         self._gallery = gallery
-        self._method = method
-        self._cues = cues_of(options, method)
+        self._describer = describer
         self._options = options
         self._by = by
 
@@ -147,9 +124,8 @@ class _Adding:
         if not new:
             return
         descriptor, kept, failed = describe_group(
-            self._method, root, new, batch_size=self._options.batch_size, device=self._options.device, on_corrupt="skip",
-            cues=self._cues, progress=progress,
-        )  # fmt: skip
+            self._describer, root, new, batch_size=self._options.batch_size, on_corrupt="skip", progress=progress
+        )
         self.unreadable |= failed
         if descriptor is not None:
             self._commit([new[number] for number in kept], descriptor)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,18 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from occlureid.cli.gallery_place import moment
 from occlureid.data import ReidDataset, Tally, open_dataset, read_image
 from occlureid.data.files import IMAGE_SUFFIXES
+from occlureid.data.images import cut_box
 from occlureid.data.recognise import recognise
-from occlureid.described import cue_source, describe
-from occlureid.errors import DataError, MissingCueError, UsageError
+from occlureid.described import cue_source
+from occlureid.describing import Describer
+from occlureid.errors import DataError, UsageError
 from occlureid.gallery import Item
-from occlureid.service.pictures import cut_box
 from occlureid.types import Descriptor, Protocol, Sample
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from occlureid.data import CueSource
-    from occlureid.methods import Method
 
 __all__ = ["CROP_COLUMNS", "Crop", "Group", "collect", "cut", "describe_group"]
 
@@ -273,17 +271,15 @@ def cut(crop: Crop) -> Image.Image:
 
 
 def describe_group(
-    method: Method[Any],
+    describer: Describer,
     root: Path,
     crops: Sequence[Crop],
     *,
     batch_size: int,
-    device: str,
     on_corrupt: Literal["fatal", "skip"],
-    cues: CueSource | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Descriptor | None, list[int], dict[str, str]]:
-    """Describes crops, with cues from ``cues`` or, without it, from the folders of cues below ``root``.
+    """Describes crops; without networks in the describer, cues come from the folders of cues below ``root``.
 
     Returns:
         The descriptors of those that could be read (None if none could), their numbers, and the ids of the others with why.
@@ -292,45 +288,24 @@ def describe_group(
         DataError: one cannot be read, and that is fatal.
         MissingCueError: the method needs a cue that is not there, or cannot be for crops of larger pictures.
     """
-    wanted = sorted(method.wants("describe"))
-    boxed = next((crop for crop in crops if crop.item.box is not None), None)
-    if wanted and boxed is not None and cues is None:
-        raise MissingCueError(
-            f"{boxed.path}: method {method.name()!r} needs the cue {', '.join(wanted)}, which a box of a larger picture does not "
-            "come with; cut the boxes out first, make cues for them, name networks that compute them (--cues), or use a method "
-            "that needs none"
-        )
-    failed: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="occlureid-") as folder:
-        samples, numbers = [], []
-        for number, crop in enumerate(crops):
-            path = crop.path
-            if crop.item.box is not None:
-                path = Path(folder) / f"{number}.png"
-                try:
-                    cut(crop).save(path)
-                except DataError as error:
-                    if on_corrupt == "fatal":
-                        raise
-                    failed[crop.item.id] = str(error)
-                    continue
-            samples.append(Sample(path, crop.item.person or _UNKNOWN, crop.item.camera))
-            numbers.append(number)
-        if not samples:
-            return None, [], failed
+    method = describer.method
+    samples = [Sample(crop.path, crop.item.person or _UNKNOWN, crop.item.camera) for crop in crops]
+    boxes = [crop.item.box for crop in crops]
+    if describer.cues is None and not any(boxes):
         described = ReidDataset("crops", root, (), (), tuple(samples), Protocol("crops"))
-        tally = Tally()
-        try:
-            descriptor, kept = describe(
-                method, samples, cues=cues or cue_source(method, described, samples), batch_size=batch_size, device=device,
-                on_corrupt=on_corrupt, progress=progress, tally=tally,
-            )  # fmt: skip
-        except DataError:
-            if tally.images or tally.skipped.total() < len(samples):
-                raise
-            descriptor, kept = None, []
-        ids = {sample.path: crops[number].item.id for sample, number in zip(samples, numbers, strict=True)}
-        failed |= {ids[path]: reason for path, reason in tally.reasons.items()}
+        describer = Describer(
+            method, cue_source(method, described, samples), device=describer.device, precision=describer.precision
+        )
+    tally = Tally()
+    descriptor: Descriptor | None
+    try:
+        descriptor, kept = describer.samples(
+            samples, boxes, batch_size=batch_size, on_corrupt=on_corrupt, progress=progress, tally=tally
+        )
+    except DataError:
+        if tally.images or len(tally.failed) < len(samples):
+            raise
+        descriptor, kept = None, []
     if descriptor is not None and method.rule.spatial_weight == 0:
         descriptor = replace(descriptor, spatial=None, saliency=None)
-    return descriptor, [numbers[index] for index in kept], failed
+    return descriptor, kept, {crops[index].item.id: reason for index, reason in tally.failed.items()}

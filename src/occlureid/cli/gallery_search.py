@@ -15,7 +15,7 @@ from PIL import Image
 from occlureid.cli.gallery_crops import Crop, Naming, collect, cut, describe_group
 from occlureid.cli.gallery_place import beside, check_model, moment, opened, read_names, table, when, who
 from occlureid.cli.gallery_place import say as say_values
-from occlureid.cli.weights import cues_of, restored
+from occlureid.cli.weights import describer_of
 from occlureid.errors import DataError, UsageError
 from occlureid.gallery import ApproximateSearcher, Filter, Gallery, Item
 from occlureid.gallery.hits import VERDICTS, Hit, SearchResult
@@ -122,15 +122,13 @@ def _calibration(options: argparse.Namespace, gallery: Gallery) -> Calibration |
 
 
 def _described(options: argparse.Namespace, gallery: Gallery) -> list[_Query]:
-    method = restored(options)
-    check_model(gallery, method, options.weights)
-    cues = cues_of(options, method)
+    describer = describer_of(options)
+    check_model(gallery, describer.method, options.weights)
     queries = []
     for group in collect(options.images, Naming()):
         descriptor, _, _ = describe_group(
-            method, group.root, group.crops, batch_size=options.batch_size, device=options.device, on_corrupt="fatal",
-            cues=cues,
-        )  # fmt: skip
+            describer, group.root, group.crops, batch_size=options.batch_size, on_corrupt="fatal"
+        )
         if descriptor is None:  # it would have been an error
             continue
         for number, crop in enumerate(group.crops):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from occlureid.cli.options import Commands, add_device, add_set, layers
-from occlureid.cli.weights import WEIGHTS, weights_file
+from occlureid.cli.weights import WEIGHTS, add_cues, describer_of
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -23,9 +23,8 @@ def register(commands: Commands) -> None:
         "occlureid serve galleries --weights runs/baseline/weights.safetensors",
     )
     serving.add_argument("folder", type=Path, metavar="FOLDER", help="each sub-folder is a gallery; made if not there")
-    serving.add_argument(
-        "--weights", type=Path, required=True, help=f"{WEIGHTS}; of a method that needs no cue to describe"
-    )
+    serving.add_argument("--weights", type=Path, required=True, help=WEIGHTS)
+    add_cues(serving, "the package's own models")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     serving.add_argument("--port", type=int, default=8000, help="port, 0 for any that is free (default: 8000)")
     serving.add_argument("--tokens", type=Path, metavar="FILE", help="who may come in; needed beyond this machine")
@@ -65,19 +64,19 @@ def _serve(options: argparse.Namespace) -> int:
     if not 0 <= options.port <= 65_535:
         raise UsageError(f"--port must lie in 0 to 65535, got {options.port}")
     try:
-        from occlureid.service.server import serve
+        from occlureid.service.server import check_address, serve
     except ImportError as error:
         raise UsageError(f'this needs the extra serve: pip install "occlureid[serve]" ({error})') from error
     from occlureid.service.settings import ServiceSettings
 
+    check_address(options.host, options.tokens)  # before the weights are read
     serve(
         options.folder,
-        weights_file(options.weights),
+        describer_of(options, always=True),
         host=options.host,
         port=options.port,
         tokens=options.tokens,
         allow_hosts=options.allow_host,
-        device=options.device,
         settings=ServiceSettings.build(*layers(options)),
     )
     return 0

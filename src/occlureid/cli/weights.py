@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from occlureid.errors import MissingWeightsError
 
 if TYPE_CHECKING:
+    from occlureid.cues.networks import ModelCues
+    from occlureid.describing import Describer
     from occlureid.methods import Method
-    from occlureid.zoo.cue_models import ModelCues
 
-__all__ = ["WEIGHTS", "add_cues", "cues_of", "restored", "weights_file"]
+__all__ = ["WEIGHTS", "add_cues", "cues_of", "describer_of", "restored", "weights_file"]
 
 WEIGHTS = 'weights.safetensors of a run, or a model of "occlureid models" by its name'
 """Help of the options that take weights."""
@@ -52,6 +53,14 @@ def restored(options: argparse.Namespace, changes: Mapping[str, Any] | None = No
     from occlureid import methods
 
     return methods.restore(weights_file(options.weights), changes=changes)
+
+
+def describer_of(options: argparse.Namespace, *, always: bool = False) -> Describer:
+    """Describer by a command's --weights, --cues and --device; arguments as ``cues_of``."""
+    from occlureid.describing import Describer
+
+    method = restored(options)
+    return Describer(method, cues_of(options, method, always=always), device=options.device)
 
 
 def cues_of(options: argparse.Namespace, method: Method[Any], *, always: bool = False) -> ModelCues | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ from PIL import Image, ImageOps
 
 from occlureid.errors import DataError
 
-__all__ = ["FORMATS", "MAX_PIXELS", "open_image", "read_image", "to_rgb"]
+__all__ = ["FORMATS", "LEAST_SIDE", "MAX_PIXELS", "cut_box", "open_image", "read_image", "to_rgb"]
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """The decoders that are tried, whatever the file's name says; the fewer, the less can go wrong."""
 
 MAX_PIXELS = 50_000_000
 """An image with more is refused before it is decoded: a small file can unfold to fill the memory."""
+
+LEAST_SIDE = 8
+"""Pixels that a person's picture must have each way."""
 
 
 def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
@@ -82,3 +86,24 @@ def to_rgb(image: Image.Image, name: str) -> Image.Image:
         return image.convert("RGB")
     except (ValueError, OSError) as error:
         raise DataError(f"{name}: mode {image.mode} cannot be converted to RGB ({error})") from error
+
+
+def cut_box(image: Image.Image, box: Sequence[float], name: str = "image") -> Image.Image:
+    """The person in a larger picture.
+
+    Args:
+        image: upright.
+        box: x0, y0, x1, y1 in its pixels; rounded to whole ones.
+        name: what to call it in messages.
+
+    Raises:
+        DataError: the box is not inside the picture, or too small.
+    """
+    x0, y0, x1, y1 = (round(value) for value in box)
+    if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
+        raise DataError(
+            f"{name}: the box must satisfy 0 <= x0 < x1 <= {image.width} and 0 <= y0 < y1 <= {image.height}, got {list(box)}"
+        )
+    if x1 - x0 < LEAST_SIDE or y1 - y0 < LEAST_SIDE:
+        raise DataError(f"{name}: a box must be at least {LEAST_SIDE} pixels each way, got {list(box)}")
+    return image.crop((x0, y0, x1, y1))

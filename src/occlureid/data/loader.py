@@ -227,11 +227,13 @@ class Tally:
         uncropped: how many of them were to be cropped, and stayed whole because nothing of them was to be kept.
         skipped: how often each unreadable file was met.
         reasons: why it could not be read.
+        failed: the same by the index of the image, where an image may come several times with different boxes.
     """
 
     images: int = 0
     skipped: Counter[Path] = field(default_factory=Counter)
     reasons: dict[Path, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
     uncropped: int = 0
 
     def add(self, batch: Batch) -> None:
@@ -240,6 +242,7 @@ class Tally:
         self.uncropped += batch.uncropped
         self.skipped.update(item.path for item in batch.skipped)
         self.reasons.update((item.path, item.reason) for item in batch.skipped)
+        self.failed.update((item.index, item.reason) for item in batch.skipped)
 
     def summary(self) -> str:
         """One line: "128 images loaded, none skipped", or with the number and the first of the unreadable files."""

@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from occlureid.errors import DataError
+from occlureid.errors import DataError, UsageError
 from occlureid.gallery.audit import AuditLog
 from occlureid.gallery.exchange import read_parquet
 from occlureid.gallery.flush import Flusher
 from occlureid.gallery.layout import ROW, Block, Shape
+from occlureid.gallery.like import MakesDescriptors
 from occlureid.gallery.lock import only_writer
 from occlureid.gallery.maps import Maps
 from occlureid.gallery.place import Place, new_folder
@@ -84,11 +85,12 @@ class Gallery(GalleryReader):
         cls,
         path: Path | str,
         *,
-        fingerprint: str,
-        rule: MatchRule,
-        global_size: int,
-        parts: int,
-        part_size: int,
+        like: MakesDescriptors | None = None,
+        fingerprint: str | None = None,
+        rule: MatchRule | None = None,
+        global_size: int | None = None,
+        parts: int | None = None,
+        part_size: int | None = None,
         local_size: int | None = None,
         retention: float | None = None,
         audit: Path | str | None = None,
@@ -100,6 +102,7 @@ class Gallery(GalleryReader):
 
         Args:
             path: a folder that does not exist or is empty, or the URL of an object store ("s3://...").
+            like: what describes the items, as a ``Describer``: gives the six values that follow, which are then left out.
             fingerprint: of the model whose descriptors it will hold.
             rule: how the model's descriptors are compared.
             global_size: D.
@@ -117,6 +120,22 @@ class Gallery(GalleryReader):
             DataError: there is something at ``path`` already (it is not touched), or it cannot be written.
             UsageError: a value is out of range, or the extra ``gallery`` is not installed.
         """
+        if like is not None:
+            if any(value is not None for value in (fingerprint, rule, global_size, parts, part_size, local_size)):
+                raise UsageError(
+                    "a gallery made like a describer takes fingerprint, rule and sizes from it; leave them out"
+                )
+            fingerprint, rule, sizes = like.fingerprint, like.rule, like.shape
+            global_size, parts, part_size, local_size = (
+                sizes.global_size,
+                sizes.parts,
+                sizes.part_size,
+                sizes.local_size,
+            )
+        if fingerprint is None or rule is None or global_size is None or parts is None or part_size is None:
+            raise UsageError(
+                "a gallery is made like a describer, or with fingerprint, rule, global_size, parts and part_size"
+            )
         shape = Shape(fingerprint, rule, global_size, parts, part_size, local_size, retention)
         place = Place.of(path)
         place.audit_path(audit)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from occlureid.errors import DataError
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.front import Activity
 from occlureid.service.jobs import JobBoard
 from occlureid.service.metrics import Metrics, Reading
@@ -32,7 +32,7 @@ class Engine:
     def __init__(
         self,
         folder: Path,
-        describer: Describer,
+        describer: BatchedDescriber,
         settings: ServiceSettings,
         *,
         tokens: TokenFile | None = None,

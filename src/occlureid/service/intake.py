@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from occlureid.errors import DataError
 from occlureid.gallery.records import Item
 from occlureid.gallery.store import AddResult
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.forms import Upload
 from occlureid.service.models import CropFields
 from occlureid.service.pictures import open_picture, thumbnail
@@ -45,7 +45,7 @@ def fields_of(upload: Upload) -> list[CropFields]:
 
 def add_crops(
     opened: OpenGallery,
-    describer: Describer,
+    describer: BatchedDescriber,
     settings: ServiceSettings,
     fields: Sequence[CropFields],
     images: Sequence[bytes],

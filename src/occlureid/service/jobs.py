@@ -13,7 +13,7 @@ from typing import Literal
 from starlette.exceptions import HTTPException
 
 from occlureid.errors import BusyError, OcclureidError
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.intake import add_crops
 from occlureid.service.models import CropFields, JobError, JobOut
 from occlureid.service.problems import refuse, said
@@ -67,7 +67,7 @@ class JobBoard:
         describer: describes what is added.
     """
 
-    def __init__(self, settings: ServiceSettings, describer: Describer) -> None:
+    def __init__(self, settings: ServiceSettings, describer: BatchedDescriber) -> None:
         self._settings = settings
         self._describer = describer
         self._jobs: dict[str, _Job] = {}

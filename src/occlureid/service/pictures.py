@@ -8,14 +8,14 @@ is kept of a picture is encoded anew, so that nothing of the file itself (metada
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 from PIL import Image, ImageOps
 
+from occlureid.data.images import LEAST_SIDE
 from occlureid.errors import DataError
 from occlureid.service.settings import ServiceSettings
 
-__all__ = ["cut_box", "open_picture", "thumbnail"]
+__all__ = ["open_picture", "thumbnail"]
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
@@ -23,8 +23,6 @@ _SCANS = 64
 """Progressive JPEG files may repeat scans of the whole image without end; encoders write some ten."""
 _EMPTIEST = 1000
 """Pixels of a JPEG file that one byte can stand for: even of a blank picture some 250. Its decoder fills up what is missing."""
-_LEAST = 8
-"""Pixels of each side, at the least."""
 
 
 def open_picture(data: bytes, settings: ServiceSettings, name: str = "image") -> Image.Image:
@@ -77,8 +75,8 @@ def open_picture(data: bytes, settings: ServiceSettings, name: str = "image") ->
 def _check_size(width: int, height: int, settings: ServiceSettings, name: str) -> None:
     if width * height > settings.image_pixels:
         raise DataError(f"{name}: {width} x {height} pixels; at most {settings.image_pixels} in all are taken")
-    if min(width, height) < _LEAST:
-        raise DataError(f"{name}: {width} x {height} pixels; expected at least {_LEAST} each way")
+    if min(width, height) < LEAST_SIDE:
+        raise DataError(f"{name}: {width} x {height} pixels; expected at least {LEAST_SIDE} each way")
 
 
 def _webp_header(data: bytes, name: str) -> tuple[int, int, bool]:
@@ -97,27 +95,6 @@ def _webp_header(data: bytes, name: str) -> tuple[int, int, bool]:
             width, height = sides
             return width, height, False
     raise DataError(f"{name}: not a WebP file that can be decoded")
-
-
-def cut_box(image: Image.Image, box: Sequence[float], name: str = "image") -> Image.Image:
-    """The person in a larger picture.
-
-    Args:
-        image: upright.
-        box: x0, y0, x1, y1 in its pixels; rounded to whole ones.
-        name: what to call it in messages.
-
-    Raises:
-        DataError: the box is not inside the picture, or too small.
-    """
-    x0, y0, x1, y1 = (round(value) for value in box)
-    if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
-        raise DataError(
-            f"{name}: the box must satisfy 0 <= x0 < x1 <= {image.width} and 0 <= y0 < y1 <= {image.height}, got {list(box)}"
-        )
-    if x1 - x0 < _LEAST or y1 - y0 < _LEAST:
-        raise DataError(f"{name}: a box must be at least {_LEAST} pixels each way, got {list(box)}")
-    return image.crop((x0, y0, x1, y1))
 
 
 def thumbnail(image: Image.Image, most: int) -> bytes:

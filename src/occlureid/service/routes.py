@@ -100,9 +100,9 @@ def _add_about(app: FastAPI, engine: Engine) -> None:
             version=version("occlureid"),
             name=caller.name,
             role=caller.role,
-            method=describer.method.name(),
+            method=describer.describer.method.name(),
             fingerprint=describer.fingerprint,
-            image_size=list(describer.size),
+            image_size=list(describer.describer.size),
             parts=part_names(describer.shape.parts, describer.parts),
             limits=Limits(
                 request_bytes=settings.request_bytes,

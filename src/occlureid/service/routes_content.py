@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Query, Response
 from pydantic import ValidationError
 
+from occlureid.data.images import cut_box
 from occlureid.gallery.records import Filter
 from occlureid.service.descriptors import read_descriptor
 from occlureid.service.engine import Engine
@@ -27,7 +28,7 @@ from occlureid.service.models import (
     JobOut,
     Text,
 )
-from occlureid.service.pictures import cut_box, open_picture
+from occlureid.service.pictures import open_picture
 from occlureid.service.problems import explain_invalid, refuse
 from occlureid.service.routes import GalleryPath, Who
 from occlureid.service.search_models import (

@@ -12,9 +12,10 @@ from types import FrameType
 
 import uvicorn
 
+from occlureid.describing import Describer
 from occlureid.errors import UsageError
 from occlureid.service.app import create_app
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.engine import Engine
 from occlureid.service.gate import LOOPBACK
 from occlureid.service.settings import ServiceSettings
@@ -73,38 +74,35 @@ class Server(uvicorn.Server):
 
 def serve(
     folder: Path,
-    weights: Path,
+    describer: Describer,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
     tokens: Path | None = None,
     allow_hosts: Sequence[str] = (),
-    device: str = "cpu",
     settings: ServiceSettings | None = None,
 ) -> None:
     """Serves galleries until a signal ends it.
 
     Args:
         folder: each sub-folder is a gallery; made if it is not there.
-        weights: of the method that describes uploads.
+        describer: describes uploads; with networks for the cues that its method needs.
         host: the address to listen on.
         port: 0 for any that is free.
         tokens: who may come in; needed unless ``host`` is loopback.
         allow_hosts: further names that the Host header may have on loopback, such as that of a proxy in front.
-        device: where the method runs.
         settings: the bounds.
 
     Raises:
         UsageError: the address can be reached from other machines, and there are no tokens.
-        DataError: folder, weights or tokens cannot be used.
-        MissingWeightsError: there are no weights.
-        MissingCueError: the method needs cues to describe.
+        DataError: folder or tokens cannot be used.
+        MissingCueError: the method needs cues to describe, and nothing computes them.
     """
     local = check_address(host, tokens)
     settings = settings or ServiceSettings()
     known = None if tokens is None else TokenFile(tokens)
-    describer = Describer.restore(weights, settings, device)
-    engine = Engine(folder, describer, settings, tokens=known, hosts=(*LOOPBACK, *allow_hosts) if local else None)
+    batched = BatchedDescriber(describer, settings)
+    engine = Engine(folder, batched, settings, tokens=known, hosts=(*LOOPBACK, *allow_hosts) if local else None)
     config = uvicorn.Config(
         create_app(engine),
         host=host,

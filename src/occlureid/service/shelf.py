@@ -24,7 +24,7 @@ from occlureid.gallery.lock import only_writer
 from occlureid.gallery.search import Searcher
 from occlureid.gallery.store import Gallery
 from occlureid.service.calibrations import CalibrationFile
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.models import GALLERY_PATTERN
 from occlureid.service.problems import refuse
 from occlureid.service.settings import ServiceSettings
@@ -49,7 +49,7 @@ class OpenGallery:
         deleted: whether it is gone.
     """
 
-    def __init__(self, name: str, folder: Path, describer: Describer, settings: ServiceSettings) -> None:
+    def __init__(self, name: str, folder: Path, describer: BatchedDescriber, settings: ServiceSettings) -> None:
         self.name = name
         self.gallery = Gallery.open(folder)
         self.fits = self.gallery.fingerprint == describer.fingerprint
@@ -146,7 +146,7 @@ class Shelf:
         DataError: the folder cannot be made.
     """
 
-    def __init__(self, root: Path, describer: Describer, settings: ServiceSettings) -> None:
+    def __init__(self, root: Path, describer: BatchedDescriber, settings: ServiceSettings) -> None:
         self._root = root.absolute()
         self._describer = describer
         self._settings = settings
@@ -198,22 +198,11 @@ class Shelf:
         """
         if not _NAME.fullmatch(name):
             raise refuse(422, f"a gallery's name must match {GALLERY_PATTERN}")
-        shape = self._describer.shape
         with self._lock:
             if (self._root / name).exists():
                 raise refuse(409, f"there is a gallery {name} already")
             self._audit.write(by, "create", gallery=name)
-            Gallery.create(
-                self._root / name,
-                fingerprint=self._describer.fingerprint,
-                rule=self._describer.method.rule,
-                global_size=shape.global_size,
-                parts=shape.parts,
-                part_size=shape.part_size,
-                local_size=shape.local_size,
-                retention=retention,
-                by=by,
-            )
+            Gallery.create(self._root / name, like=self._describer.describer, retention=retention, by=by)
             write_parts(self._root / name, self._describer.parts)
         return self.get(name)
 

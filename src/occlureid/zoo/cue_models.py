@@ -3,77 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from occlureid.cues.cache import CueCache
+from occlureid.cues.networks import ModelCues
 from occlureid.cues.providers import Provider, ProviderSource
 from occlureid.errors import DataError, MissingCueError, MissingWeightsError, UsageError
 from occlureid.methods import Method
-from occlureid.types import CueName, Cues, Sample
+from occlureid.types import CueName
 from occlureid.zoo.catalogue import default_name, weights_path
 from occlureid.zoo.record import Task
 
-__all__ = ["InHand", "ModelCues", "kind_of", "model_cues", "open_provider"]
+__all__ = ["kind_of", "model_cues", "open_provider"]
 
 _GIVEN_BY: dict[CueName, Task] = {"keypoints": "landmarks", "part_map": "parser", "foreground": "parser"}
-
-
-@dataclass(frozen=True)
-class ModelCues:
-    """A source of cues that computes them from the images; made by ``model_cues``.
-
-    Attributes:
-        sources: one a network, of different cues.
-    """
-
-    sources: tuple[ProviderSource, ...]
-
-    def __call__(self, sample: Sample, size: tuple[int, int]) -> Cues:
-        """The cues of an image of (height, width) ``size``.
-
-        Raises:
-            DataError: the image cannot be read.
-        """
-        return self._joined(lambda source: source(sample, size))
-
-    def again(self, sample: Sample, picture: Image.Image, box: tuple[int, int, int, int]) -> Cues:
-        """The cues of ``picture``, the part of a sample's image within ``box``, in its pixels."""
-        return self._joined(lambda source: source.again(sample, picture, box))
-
-    def _joined(self, ask: Callable[[ProviderSource], Cues]) -> Cues:
-        joined = Cues()
-        for source in self.sources:
-            cues = ask(source)
-            more = {name: getattr(cues, name) for name in cues.names}
-            joined = replace(joined, **more, part_flip=cues.part_flip or joined.part_flip)
-        return joined
-
-
-@dataclass(frozen=True)
-class InHand:
-    """The cues of one picture that is no file, as a source of cues: whatever the sample, they are the picture's.
-
-    Attributes:
-        source: computes them; without a cache, which goes by files.
-        picture: RGB.
-    """
-
-    source: ModelCues
-    picture: Image.Image
-
-    def __call__(self, sample: Sample, size: tuple[int, int]) -> Cues:
-        """The cues of the whole picture."""
-        return self.source.again(sample, self.picture, (0, 0, self.picture.height, self.picture.width))
-
-    def again(self, sample: Sample, picture: Image.Image, box: tuple[int, int, int, int]) -> Cues:
-        """The cues of ``picture``, a part of it."""
-        return self.source.again(sample, picture, box)
 
 
 def model_cues(

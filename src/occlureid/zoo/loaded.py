@@ -7,30 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from occlureid import methods
-from occlureid.cues.providers import ImageArray, Provider, as_arrays
-from occlureid.data.images import read_image, to_rgb
-from occlureid.data.transforms import Resize
+from occlureid.cues.networks import ModelCues
+from occlureid.cues.providers import ImageArray, Provider
+from occlureid.describing import Describer, Picture
 from occlureid.errors import DataError, UsageError
 from occlureid.matching import MatchRule
 from occlureid.methods import Method
-from occlureid.types import Cues, Descriptor, Region, Sample
+from occlureid.types import Cues, Descriptor, Region
 from occlureid.zoo.catalogue import checked_path, load
-from occlureid.zoo.cue_models import InHand, ModelCues, kind_of, model_cues, open_provider
+from occlureid.zoo.cue_models import kind_of, model_cues, open_provider
 from occlureid.zoo.record import ModelRecord
 
-__all__ = ["CueModel", "Embedder", "Picture", "describe_pictures", "load_embedder", "open_model"]
-
-Picture = Path | str | Image.Image | ImageArray
-"""An image file by its path, or an image: one of Pillow's, or (H, W, 3) uint8. One that Pillow has opened is taken like its file,
-upright and with 16 bits brought to 8."""
-
-_NOBODY = Sample(Path("picture"), "unknown", "unknown")
+__all__ = ["CueModel", "Embedder", "load_embedder", "open_model"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,16 @@ class Embedder:
             DataError: a file cannot be read, or there are no images.
             ShapeError: an array or a tensor is no image.
         """
-        return describe_pictures(self.method, images, self.cues, batch_size=batch_size, device=self.device)
+        if isinstance(images, str | Path):
+            raise UsageError(f"images must be several, got the path {str(images)!r}; give a list of paths")
+        if isinstance(images, Tensor):
+            return self.describer.tensor(images, batch_size=batch_size)
+        return self.describer.pictures(images, batch_size=batch_size)
+
+    @property
+    def describer(self) -> Describer:
+        """Describes with this model, for callers of more than ``describe``: galleries, boxes, batches of a service."""
+        return Describer(self.method, self.cues, device=self.device)
 
 
 @dataclass(frozen=True)
@@ -133,69 +133,3 @@ def load_embedder(name: str | None = None, *, device: str = "cpu", folder: Path 
     if not isinstance(model, Embedder):
         raise UsageError(f"{model.name!r} is a {model.record.task} model and describes nobody; name an embedder")
     return model
-
-
-def describe_pictures(
-    method: Method[Any],
-    images: Iterable[Picture] | Tensor,
-    cues: ModelCues | None = None,
-    *,
-    batch_size: int = 64,
-    device: str = "cpu",
-) -> Descriptor:
-    """Describes pictures that need be no files; arguments and errors as ``Embedder.describe``.
-
-    Args:
-        method: in evaluation mode, on ``device``.
-        images: the pictures.
-        cues: gives those that the method needs.
-        batch_size: pictures at a time.
-        device: where the method is.
-
-    Raises:
-        UsageError: the batch size is below 1.
-        MissingCueError: the method needs a cue, and nothing gives it.
-    """
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-    if isinstance(images, str | Path):
-        raise UsageError(f"images must be several, got the path {str(images)!r}; give a list of paths")
-    pieces: list[Descriptor] = []
-    waiting: list[tuple[Tensor, Cues]] = []
-    resize, rng = Resize(*method.preprocess.size), np.random.default_rng(0)  # resizing draws nothing
-
-    def flush() -> None:
-        if waiting:
-            batch = Cues.stack([one for _, one in waiting]).to(device)
-            tensors = torch.stack([image for image, _ in waiting]).to(device)
-            pieces.append(method.describe(tensors, batch).to("cpu"))
-            waiting.clear()
-
-    for image in as_arrays(images) if isinstance(images, Tensor) else images:
-        picture = _picture(image)
-        source = InHand(cues, picture) if cues is not None else None
-        cropping = method.cropping(source, "describe")
-        if cropping is not None:
-            picture, found, _ = cropping(_NOBODY, picture)
-        else:
-            found = source(_NOBODY, (picture.height, picture.width)) if source is not None else Cues()
-        waiting.append(resize(picture, found, rng))
-        if len(waiting) == batch_size:
-            flush()
-    flush()
-    if not pieces:
-        raise DataError("there are no images to describe")
-    return Descriptor.cat(pieces).check()
-
-
-def _picture(image: Picture) -> Image.Image:
-    if isinstance(image, str | Path):
-        return read_image(image)
-    if isinstance(image, Image.Image):
-        if image.format:  # as it comes from a file; what was made of one (a crop) is as its maker wants it
-            try:
-                image = ImageOps.exif_transpose(image)
-            except Exception as error:  # it is decoded only now; see ``open_image``
-                raise DataError(f"a {image.format} image that Pillow opened cannot be decoded: {error}") from error
-        return to_rgb(image, "a Pillow image")
-    return Image.fromarray(as_arrays([image])[0])
