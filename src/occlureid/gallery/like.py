@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
+from occlureid.errors import UsageError
 from occlureid.matching import MatchRule
+from occlureid.types import Descriptor, Sample
 
-__all__ = ["DescriptorSizes", "MakesDescriptors"]
+__all__ = ["DescribesImages", "DescriptorSizes", "MakesDescriptors", "Values", "values_of"]
+
+Values = tuple[str, MatchRule, int, int, int, int | None]
+"""Fingerprint, rule, D, K, C and S of a gallery."""
 
 
 class DescriptorSizes(Protocol):
@@ -50,3 +56,36 @@ class MakesDescriptors(Protocol):
     def shape(self) -> DescriptorSizes:
         """Sizes of its descriptors."""
         ...
+
+
+class DescribesImages(MakesDescriptors, Protocol):
+    """Describer of images, as ``Gallery.add_images`` uses it."""
+
+    def samples(self, samples: Sequence[Sample], /) -> tuple[Descriptor, list[int]]:
+        """Descriptors of the images of samples, all of which must be readable."""
+        ...
+
+    def pictures(self, pictures: Iterable[Any], /) -> Descriptor:
+        """Descriptors of image files and of pictures in memory."""
+        ...
+
+
+def values_of(like: MakesDescriptors | None, given: Sequence[Any]) -> Values:
+    """Values of a new gallery: a describer's, or those given, in the order of ``Values``.
+
+    Raises:
+        UsageError: there are both, or of the first five not all.
+    """
+    if like is not None:
+        if any(value is not None for value in given):
+            raise UsageError(
+                "a gallery made like a describer takes fingerprint, rule and sizes from it; leave them out"
+            )
+        sizes = like.shape
+        return like.fingerprint, like.rule, sizes.global_size, sizes.parts, sizes.part_size, sizes.local_size
+    if any(value is None for value in given[:5]):
+        raise UsageError(
+            "a gallery is made like a describer, or with fingerprint, rule, global_size, parts and part_size"
+        )
+    fingerprint, rule, global_size, parts, part_size, local_size = given
+    return fingerprint, rule, global_size, parts, part_size, local_size

@@ -15,19 +15,21 @@ What is promised:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from occlureid.errors import DataError, UsageError
+from occlureid.errors import DataError
 from occlureid.gallery.audit import AuditLog
 from occlureid.gallery.exchange import read_parquet
+from occlureid.gallery.filling import add_images
 from occlureid.gallery.flush import Flusher
 from occlureid.gallery.layout import ROW, Block, Shape
-from occlureid.gallery.like import MakesDescriptors
+from occlureid.gallery.like import DescribesImages, MakesDescriptors, values_of
 from occlureid.gallery.lock import only_writer
 from occlureid.gallery.maps import Maps
 from occlureid.gallery.place import Place, new_folder
@@ -120,23 +122,8 @@ class Gallery(GalleryReader):
             DataError: there is something at ``path`` already (it is not touched), or it cannot be written.
             UsageError: a value is out of range, or the extra ``gallery`` is not installed.
         """
-        if like is not None:
-            if any(value is not None for value in (fingerprint, rule, global_size, parts, part_size, local_size)):
-                raise UsageError(
-                    "a gallery made like a describer takes fingerprint, rule and sizes from it; leave them out"
-                )
-            fingerprint, rule, sizes = like.fingerprint, like.rule, like.shape
-            global_size, parts, part_size, local_size = (
-                sizes.global_size,
-                sizes.parts,
-                sizes.part_size,
-                sizes.local_size,
-            )
-        if fingerprint is None or rule is None or global_size is None or parts is None or part_size is None:
-            raise UsageError(
-                "a gallery is made like a describer, or with fingerprint, rule, global_size, parts and part_size"
-            )
-        shape = Shape(fingerprint, rule, global_size, parts, part_size, local_size, retention)
+        given = (fingerprint, rule, global_size, parts, part_size, local_size)
+        shape = Shape(*values_of(like, given), retention)
         place = Place.of(path)
         place.audit_path(audit)
         with new_folder(place) as made:
@@ -202,6 +189,10 @@ class Gallery(GalleryReader):
         """
         now = self._clock()
         return self._add(items, descriptor, by, [now] * len(items))
+
+    def add_images(self, images: Iterable[Any], describer: DescribesImages, **options: Any) -> AddResult:
+        """Describes images (samples, files, pictures in memory) and adds them, some at a time; see ``filling.add_images``."""
+        return AddResult(*add_images(self, images, describer, **options), self.version)
 
     def _add(self, items: Sequence[Item], descriptor: Descriptor, by: str, added: Sequence[float]) -> AddResult:
         self.shape.check(items, descriptor)
