@@ -15,6 +15,7 @@ from PIL import Image
 
 from occlureid import methods
 from occlureid.cli import gallery_add, main
+from occlureid.cli.gallery_describing import CropDescriber
 from occlureid.gallery import Gallery
 from occlureid.synthetic import WorldSettings, write_world
 
@@ -156,15 +157,15 @@ def test_an_interrupted_add_goes_on(
 ) -> None:
     described = []
 
-    def describe(method: object, root: Path, crops: Any, **options: Any) -> Any:
+    def describe(itself: CropDescriber, root: Path, crops: Any, **options: Any) -> Any:
         described.extend(crop.item.id for crop in crops)
         if len(described) == 4 and monkeypatched:
             raise KeyboardInterrupt
-        return real(method, root, crops, **options)
+        return real(itself, root, crops, **options)
 
-    real, monkeypatched = gallery_add.describe_group, [True]
+    real, monkeypatched = CropDescriber.describe, [True]
     monkeypatch.setattr(gallery_add, "TOGETHER", 2)
-    monkeypatch.setattr(gallery_add, "describe_group", describe)
+    monkeypatch.setattr(CropDescriber, "describe", describe)
     assert run("add", people, pictures, "--weights", weights) == 130
     assert "2 items were added; the same command goes on from there" in capsys.readouterr().err
     described.clear()
@@ -254,17 +255,30 @@ def test_an_image_of_a_dataset_finds_its_cues(
     assert len(answer["hits"]) > 0
     lonely = tmp_path / query.name
     shutil.copy(query, lonely)
-    assert run("search", tmp_path / "gallery", lonely, "--weights", weights) == 4
+    capsys.readouterr()
+    assert run("search", tmp_path / "gallery", lonely, "--weights", weights) == 0
+    assert "cues: computed by landmarks@" in capsys.readouterr().err
 
 
-def test_boxes_do_not_come_with_cues(pictures: Path, tmp_path: Path, capsys: Said) -> None:
-    weights = tmp_path / "pgfa.safetensors"
-    methods.save(methods.create("pgfa", 3, {"backbone": "resnet10t", "size": (64, 32)}), weights)
+@pytest.mark.parametrize(("name", "more"), [("pgfa", {}), ("sgam", {"visibility": "fraction"})])
+def test_images_and_boxes_without_files_of_cues_get_them_from_the_packages_networks(
+    name: str, more: dict[str, Any], pictures: Path, tmp_path: Path, capsys: Said
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    methods.save(methods.create(name, 3, {"backbone": "resnet10t", "size": (64, 32), **more}), weights)
     assert run("create", tmp_path / "gallery", "--weights", weights) == 0
     (pictures / "crops.csv").write_text("path,camera,box\na.png,gate,0 0 30 50\n")
-    assert run("add", tmp_path / "gallery", pictures / "crops.csv", "--weights", weights) == 4
-    assert "a box of a larger picture does not come with" in capsys.readouterr().err
-    assert run("add", tmp_path / "gallery", pictures / "a.png", "--weights", weights) == 4
+    assert run("add", tmp_path / "gallery", pictures / "crops.csv", "--weights", weights) == 0
+    assert run("add", tmp_path / "gallery", pictures / "a.png", "--weights", weights) == 0
+    assert "cues: computed by" in capsys.readouterr().err
+    assert run("search", tmp_path / "gallery", pictures / "a.png", "--weights", weights, "-k", "2", "--json") == 0
+    hits = json.loads(capsys.readouterr().out)["queries"][0]["hits"]
+    assert [hit["id"] for hit in hits] == ["a.png", "a.png@0,0,30,50"]
+    assert hits[0]["distance"] == pytest.approx(0, abs=1e-3)
+    (pictures / "pose" / "elsewhere").mkdir(parents=True)  # files of cues that hold none of these images are a fault
+    (pictures / "parts").mkdir()
+    assert run("search", tmp_path / "gallery", pictures / "a.png", "--weights", weights) == 4
+    assert "the cue" in capsys.readouterr().err
 
 
 # -- searching ---------------------------------------------------------------------------------------------------------

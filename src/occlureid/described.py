@@ -210,6 +210,8 @@ def describe_dataset(
         DataError: as ``describe``.
         MissingCueError: as ``describe``.
     """
+    from occlureid.describing import arithmetic_of
+
     source, cue_settings = dataset_cues(method, dataset, cues)
     device = options.get("device", "cpu")
     options["precision"] = precision = arithmetic_of(options.get("precision", "float32"), device)

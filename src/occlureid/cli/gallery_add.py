@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut, describe_group
+from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut
+from occlureid.cli.gallery_describing import CropDescriber
 from occlureid.cli.gallery_place import check_model, opened, say, who, write_names
 from occlureid.cli.options import bar
 from occlureid.cli.weights import describer_of, restored
@@ -98,7 +99,7 @@ class _Adding:
         self.unreadable: dict[str, str] = {}
         self.others: list[str] = []
         self._gallery = gallery
-        self._describer = describer
+        self._describer = CropDescriber(describer)
         self._options = options
         self._by = by
 
@@ -123,8 +124,8 @@ class _Adding:
         ]
         if not new:
             return
-        descriptor, kept, failed = describe_group(
-            self._describer, root, new, batch_size=self._options.batch_size, on_corrupt="skip", progress=progress
+        descriptor, kept, failed = self._describer.describe(
+            root, new, batch_size=self._options.batch_size, on_corrupt="skip", progress=progress
         )
         self.unreadable |= failed
         if descriptor is not None:

@@ -5,32 +5,31 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.gallery_place import moment
-from occlureid.data import ReidDataset, Tally, open_dataset, read_image
+from occlureid.data import ReidDataset, open_dataset, read_image
 from occlureid.data.files import IMAGE_SUFFIXES
 from occlureid.data.images import cut_box
 from occlureid.data.recognise import recognise
-from occlureid.described import cue_source
-from occlureid.describing import Describer
 from occlureid.errors import DataError, UsageError
 from occlureid.gallery import Item
-from occlureid.types import Descriptor, Protocol, Sample
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-__all__ = ["CROP_COLUMNS", "Crop", "Group", "collect", "cut", "describe_group"]
+__all__ = ["CROP_COLUMNS", "UNKNOWN", "Crop", "Group", "collect", "cut", "has_cues"]
 
 CROP_COLUMNS = ("path", "camera", "id", "person", "time", "box")
 """Of a CSV file of crops; the first two must be there."""
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
+"""Camera of images that say nothing of it."""
+
 _LONGEST_FIELD = 10_000
 _NOBODY = {"market1501": ("0000",)}
 """Ids that layouts give to many people at once."""
@@ -65,7 +64,7 @@ class Naming:
 
     layout: str = "none"
     split: str = "all"
-    camera: str = _UNKNOWN
+    camera: str = UNKNOWN
     person: str | None = None
     prefix: str = ""
 
@@ -105,9 +104,12 @@ def _group(path: Path, naming: Naming) -> Group:
 
 def _cue_root(folder: Path) -> Path:
     """The nearest folder around that has cues, so that one image of a dataset finds its own."""
-    return next(
-        (one for one in (folder, *folder.parents) if any((one / name).is_dir() for name in ("pose", "parts"))), folder
-    )
+    return next((one for one in (folder, *folder.parents) if has_cues(one)), folder)
+
+
+def has_cues(folder: Path) -> bool:
+    """Whether a folder holds a folder of cues."""
+    return any((folder / name).is_dir() for name in ("pose", "parts"))
 
 
 def _is_image(file: Path, root: Path) -> bool:
@@ -268,44 +270,3 @@ def cut(crop: Crop) -> Image.Image:
     """
     image = read_image(crop.path)
     return image if crop.item.box is None else cut_box(image, crop.item.box, str(crop.path))
-
-
-def describe_group(
-    describer: Describer,
-    root: Path,
-    crops: Sequence[Crop],
-    *,
-    batch_size: int,
-    on_corrupt: Literal["fatal", "skip"],
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[Descriptor | None, list[int], dict[str, str]]:
-    """Describes crops; without networks in the describer, cues come from the folders of cues below ``root``.
-
-    Returns:
-        The descriptors of those that could be read (None if none could), their numbers, and the ids of the others with why.
-
-    Raises:
-        DataError: one cannot be read, and that is fatal.
-        MissingCueError: the method needs a cue that is not there, or cannot be for crops of larger pictures.
-    """
-    method = describer.method
-    samples = [Sample(crop.path, crop.item.person or _UNKNOWN, crop.item.camera) for crop in crops]
-    boxes = [crop.item.box for crop in crops]
-    if describer.cues is None and not any(boxes):
-        described = ReidDataset("crops", root, (), (), tuple(samples), Protocol("crops"))
-        describer = Describer(
-            method, cue_source(method, described, samples), device=describer.device, precision=describer.precision
-        )
-    tally = Tally()
-    descriptor: Descriptor | None
-    try:
-        descriptor, kept = describer.samples(
-            samples, boxes, batch_size=batch_size, on_corrupt=on_corrupt, progress=progress, tally=tally
-        )
-    except DataError:
-        if tally.images or len(tally.failed) < len(samples):
-            raise
-        descriptor, kept = None, []
-    if descriptor is not None and method.rule.spatial_weight == 0:
-        descriptor = replace(descriptor, spatial=None, saliency=None)
-    return descriptor, kept, {crops[index].item.id: reason for index, reason in tally.failed.items()}

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from occlureid.cli.gallery_crops import Crop, Naming, collect, cut, describe_group
+from occlureid.cli.gallery_crops import Crop, Naming, collect, cut
+from occlureid.cli.gallery_describing import CropDescriber
 from occlureid.cli.gallery_place import beside, check_model, moment, opened, read_names, table, when, who
 from occlureid.cli.gallery_place import say as say_values
 from occlureid.cli.weights import describer_of
@@ -124,10 +125,10 @@ def _calibration(options: argparse.Namespace, gallery: Gallery) -> Calibration |
 def _described(options: argparse.Namespace, gallery: Gallery) -> list[_Query]:
     describer = describer_of(options)
     check_model(gallery, describer.method, options.weights)
-    queries = []
+    crop_describer, queries = CropDescriber(describer), []
     for group in collect(options.images, Naming()):
-        descriptor, _, _ = describe_group(
-            describer, group.root, group.crops, batch_size=options.batch_size, on_corrupt="fatal"
+        descriptor, _, _ = crop_describer.describe(
+            group.root, group.crops, batch_size=options.batch_size, on_corrupt="fatal"
         )
         if descriptor is None:  # it would have been an error
             continue
