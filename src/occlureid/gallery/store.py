@@ -128,7 +128,7 @@ class Gallery(GalleryReader):
         place.audit_path(audit)
         with new_folder(place) as made:
             flush = Flusher(made.folder)
-            if local_size is not None:
+            if shape.local_size is not None:
                 Table.create(made.maps, shape.map_schema(), flush)
             Table.create(made.items, shape.item_schema(), flush)
         gallery = cls(place, shape, audit, clock, patience)
