@@ -71,7 +71,7 @@ def test_every_route_has_a_role_and_refuses_those_below(
 ) -> None:
     client, app = guarded
     routes = [route for route in app.routes if isinstance(route, APIRoute)]
-    assert len(routes) == len(app.routes) == 36  # nothing is mounted or added beside the guarded routes
+    assert len(routes) == len(app.routes) == 37  # nothing is mounted or added beside the guarded routes
     for route in routes:
         (method,) = route.methods
         needed = (route.openapi_extra or {})["x-role"]
