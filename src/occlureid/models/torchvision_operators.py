@@ -4,6 +4,9 @@ torchvision's wheel is linked against one CUDA flavour of torch. Beside another 
 does not load, and ``import torchvision`` then fails with ``operator torchvision::nms does not exist``, because its Python side
 registers shape functions for ``nms`` and ``qnms``, which only the extension defines. Nothing here uses either operator, so it is
 enough that their signatures exist. ``declare_missing`` gives them, and only where the extension cannot be loaded.
+
+Tried: torchvision 0.28.0 beside torch 2.13.0+cpu, which ``make`` installs, needs it; torchvision 0.29.1 beside torch
+2.14.1+cu130 does not.
 """
 
 from __future__ import annotations
