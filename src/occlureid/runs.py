@@ -266,7 +266,8 @@ def train(
             f"{dataset.root}: the layout {dataset.name!r} has no training images; train on another set, or join one "
             "(with_training; on the command line --also PATH)"
         )
-    settings = settings.with_changes(train=settled(settings.train, out, resume=resume).to_dict())
+    # a plain copy: validated again, every cue setting would count as given, and a method would no longer choose its grouping
+    settings = settings.model_copy(update={"train": settled(settings.train, out, resume=resume)})
     labels = training_labels(dataset, settings.train)
     method = methods.create(settings.method, len(labels), settings.model, seed=settings.train.seed)
     cue_settings = method.cue_settings(settings.cues)
