@@ -38,6 +38,7 @@ def mean_precision(report: Report, chosen: np.ndarray) -> float:
 
 @pytest.mark.trained
 def test_it_has_learned_something(described: Described, figures: Figures) -> None:
+    # 14.5 and 20.5 with two seeds, one in float32 under AVX2, one in bfloat16
     chance = WORLD.gallery_images * (WORLD.cameras - 1) / len(described.gallery)
     figures.above("Rank-1, of chance", score(described).rank(1) / chance, 8)
 
@@ -52,5 +53,6 @@ def test_matching_by_shared_parts_beats_taking_all_parts_as_visible(
     shared, everything = score(described, rule), score(described, {**rule, "visibility": "ignore"})
     hidden = (described.query.visibility.min(1).values < 1).numpy()
     assert hidden.mean() > 0.25  # for the other queries the two ways differ only by what the gallery hides
+    # the same two: 1.14 and 1.18 with both branches, 1.33 and 1.34 with parts alone
     figures.above("mAP of hidden queries", mean_precision(shared, hidden) / mean_precision(everything, hidden), gain)
     figures.above("mAP of all queries", shared.average_precision / everything.average_precision, 1)
