@@ -380,7 +380,9 @@ def test_its_part_maps_as_files(data: ParsingDataset, trained: Any, tmp_path: Pa
     folder = data.root / "images"
     build_parsing([sample.image for sample in data.validation], provider, tmp_path, cache=CueCache(tmp_path / "cache"))
     source = PartFolder(tmp_path / "parts", folder, grouping="sgam5")
-    for sample in data.validation:
+    for (
+        sample
+    ) in data.validation:  # under AVX2 with seed 1: 0.182 in the worst image; 0.253 after 12 epochs, in place of 20
         one = Sample(sample.image, "1", "1")
         found = source(one, SIZE).part_map
         truth = PixelLabels(data.validation, "sgam5")(one, SIZE).part_map
