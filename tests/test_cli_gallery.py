@@ -1,23 +1,29 @@
 """The gallery's commands, run as a user runs them, on a rendered world and a tiny method with random weights."""
 
+import errno
 import io
 import json
+import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from occlureid import methods
 from occlureid.cli import gallery_add, main
 from occlureid.cli.gallery_describing import CropDescriber
-from occlureid.gallery import Gallery
+from occlureid.gallery import Gallery, Item
 from occlureid.synthetic import WorldSettings, write_world
+from occlureid.types import Descriptor
+from tests.gallery.crops import old_gallery, spoil
 
 DAY = 86_400
 SETTINGS = {"backbone": "resnet10t", "size": (64, 32), "parts": 3}
@@ -92,6 +98,9 @@ def test_create_takes_everything_from_the_weights(weights: Path, tmp_path: Path,
     assert gallery.shape.parts == 3
     assert run("create", tmp_path / "new", "--weights", weights) == 3
     assert "there already" in capsys.readouterr().err
+    assert run("create", tmp_path / "new", "--weights", weights, "--retention", 30, "--exist-ok") == 0
+    assert run("create", tmp_path / "new", "--weights", weights, "--exist-ok") == 3
+    assert "is there already, with retention 2592000.0, not None" in capsys.readouterr().err
     assert run("create", tmp_path / "other", "--weights", tmp_path / "none.safetensors") == 4
     assert run("create", tmp_path / "other", "--weights", weights, "--retention", -1) == 2
     assert not (tmp_path / "other").exists()
@@ -441,14 +450,24 @@ def test_remove_and_erase(people: Path, capsys: Said) -> None:
     assert run("remove", people, "--id", items[0].id) == 2  # nobody is there to answer
     assert "say --yes" in capsys.readouterr().err
     assert run("remove", people, "--yes") == 2
-    assert said(capsys, "remove", people, "--id", items[0].id, "--id", "nobody", "--yes")["removed"] == 1
+    assert run("remove", people, "--id", items[0].id, "--id", "nobody", "--id", "no one", "--yes", "--json") == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"removed": 1, "items": 7, "missing": ["item 'nobody'", "item 'no one'"]}
+    assert "there is no item 'nobody' (nor 1 more that were named)" in printed.err
     theirs = [item for item in items[1:] if item.person == items[-1].person]
     result = said(capsys, "erase", people, "--person", items[-1].person, "--yes")
     assert (result["erased"], result["items"]) == (len(theirs), 7 - len(theirs))
     files = b"".join(file.read_bytes() for file in people.rglob("*") if file.is_file())
     assert items[0].id.encode() not in files  # removed before, erased with the rest
     assert all(item.id.encode() not in files for item in theirs)
-    assert said(capsys, "erase", people, "--id", items[0].id, "--yes")["erased"] == 0
+    for command in ("erase", "remove"):
+        for named in (("--id", items[0].id), ("--person", "nobody")):
+            assert run(command, people, *named, "--json") == 3  # there is nothing to ask about
+            printed = capsys.readouterr()
+            assert json.loads(printed.out)[f"{command}d".replace("ee", "e")] == 0
+            assert "there is no item" in printed.err
+    assert run("erase", people, "--person", '"ann"') == 3
+    assert capsys.readouterr().out == "nobody was erased; what was removed before is off the disk too\n"
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 7), ("\n", 8), ("no\n", 8)])
@@ -465,10 +484,71 @@ def test_expire(people: Path, pictures: Path, weights: Path, tmp_path: Path, cap
     assert run("expire", people) == 2
     assert run("create", tmp_path / "short", "--weights", weights, "--retention", 1) == 0
     assert run("add", tmp_path / "short", pictures, "--weights", weights) == 0
-    assert said(capsys, "expire", tmp_path / "short") == {"expired": 0, "items": 5}
+    assert said(capsys, "expire", tmp_path / "short") == {"expired": 0, "items": 5, "future": []}
     (pictures / "crops.csv").write_text("path,camera,id,time\na.png,gate,old,2020-01-01\n")
     assert run("add", tmp_path / "short", pictures / "crops.csv", "--weights", weights) == 3
     assert "would expire at once" in capsys.readouterr().err
+
+
+def aged(folder: Path, weights: Path, count: int, old: int) -> Gallery:
+    """A gallery of two days' retention, some of whose items are three days old."""
+    assert run("create", folder, "--weights", weights, "--retention", 2) == 0
+    moment = time.time() - 3 * DAY
+    gallery = Gallery.open(folder, clock=lambda: moment)
+    shape = gallery.shape
+
+    def put(ids: list[str]) -> None:
+        vectors = Descriptor(
+            torch.ones(len(ids), shape.global_size),
+            torch.ones(len(ids), shape.parts, shape.part_size),
+            torch.ones(len(ids), shape.parts),
+            fingerprint=gallery.fingerprint,
+        )
+        gallery.add([Item(one, "gate") for one in ids], vectors, by="test")
+
+    put([f"old {n}" for n in range(old)])
+    moment = time.time()
+    gallery._expired_at = moment
+    put([f"new {n}" for n in range(count - old)])
+    return gallery
+
+
+def test_expire_asks_where_the_clock_is_in_doubt(
+    weights: Path, pictures: Path, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "aged"
+    gallery = aged(folder, weights, 20, 3)
+    assert run("expire", folder) == 2
+    assert "3 of 20 items are more than a tenth of the gallery" in capsys.readouterr().err
+    added = said(capsys, "add", folder, pictures / "a.png", "--weights", weights)
+    assert (added["expired"], added["overdue"], added["items"]) == (0, 3, 21)
+    assert run("add", folder, pictures / "b.png", "--weights", weights) == 0
+    assert "expire" in (warning := capsys.readouterr().err)
+    assert "3 items are older than the gallery keeps items and are still there" in warning
+    for answer, left in (("n\n", 22), ("y\n", 19)):
+        terminal = io.StringIO(answer)
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        assert run("expire", folder) == 0
+        assert len(gallery) == left
+
+
+def test_expire_and_add_say_how_many_went(weights: Path, pictures: Path, tmp_path: Path, capsys: Said) -> None:
+    gallery = aged(tmp_path / "one", weights, 30, 2)
+    added = said(capsys, "add", tmp_path / "one", pictures / "a.png", "--weights", weights)
+    assert (added["expired"], added["overdue"], added["items"]) == (2, 0, 29)
+    aged(tmp_path / "two", weights, 30, 2)
+    assert run("expire", tmp_path / "two") == 0
+    assert "2 items expired and are erased" in capsys.readouterr().out
+    aged(tmp_path / "three", weights, 30, 4)
+    assert said(capsys, "expire", tmp_path / "three", "--yes")["expired"] == 4
+    ahead = Gallery.open(tmp_path / "one", clock=lambda: time.time() + 400 * DAY)
+    ahead._expired_at = ahead._clock()
+    ahead.add([Item("later", "gate")], gallery.descriptor(["new 0"]), by="test")
+    assert said(capsys, "expire", tmp_path / "one")["future"] == ["later"]
+    assert said(capsys, "verify", tmp_path / "one")["future"] == ["later"]
+    assert run("expire", tmp_path / "one") == 0
+    assert "1 are from the future and will be kept too long: 'later'" in capsys.readouterr().out
 
 
 # -- keeping -----------------------------------------------------------------------------------------------------------
@@ -494,11 +574,76 @@ def test_export_and_import(people: Path, weights: Path, tmp_path: Path, capsys: 
     assert run("export", people, file, "--overwrite") == 0
     assert pq.read_table(file).num_rows == 8
     assert run("create", tmp_path / "again", "--weights", weights) == 0
-    assert said(capsys, "import", tmp_path / "again", file) == {"added": 8, "present": 0, "items": 8}
+    assert said(capsys, "import", tmp_path / "again", file) == {
+        "added": 8,
+        "present": 0,
+        "expired": 0,
+        "overdue": 0,
+        "items": 8,
+    }
     assert said(capsys, "import", tmp_path / "again", file)["present"] == 8
     assert Gallery.open(tmp_path / "again").items() == Gallery.open(people).items()
     file.write_bytes(file.read_bytes()[:-100])
     assert run("import", tmp_path / "again", file) == 3
+
+
+def test_verify_names_what_is_damaged(people: Path, tmp_path: Path, capsys: Said) -> None:
+    assert said(capsys, "verify", people) == {"items": 8, "sealed": True, "damaged": {}, "future": []}
+    gallery = Gallery.open(people)
+    one = gallery.items()[2].id
+    spoil(people, gallery.descriptor([one]).global_[0])
+    assert run("verify", people, "--json") == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["damaged"] == {one: ["vectors"]}
+    assert "Copy the gallery from a backup, or erase them" in printed.err
+    other = next(item.id for item in gallery.items() if item.id != one)
+    assert run("search", people, "--item", one) == 3
+    assert "is damaged: its vectors are not what was stored" in capsys.readouterr().err
+    assert run("search", people, "--item", other, "-k", 20, "--sheet", tmp_path / "hits.png") == 0
+    text = capsys.readouterr().out
+    assert f"1 damaged items were left out: {one!r} (occlureid gallery verify {people})" in text
+    (answer,) = said(capsys, "search", people, "--item", other, "-k", 20)["queries"]
+    assert (len(answer["hits"]), answer["damaged"], answer["damaged_ids"]) == (6, 1, [one])
+    result = said(capsys, "export", people, tmp_path / "out.parquet")
+    assert (result["exported"], result["damaged"]) == (7, [one])
+    assert run("erase", people, "--id", one, "--yes") == 0
+    assert run("verify", people) == 0
+
+
+def test_an_old_gallery_is_said_to_be_unprotected_until_it_is_sealed(
+    weights: Path, tmp_path: Path, capsys: Said
+) -> None:
+    method = methods.restore(weights)
+    old_gallery(tmp_path / "old", fingerprint=method.fingerprint(), rule=method.rule)
+    assert run("stats", tmp_path / "old") == 0
+    printed = capsys.readouterr()
+    assert "damage to its files is not seen" in printed.err
+    assert "checksums     none" in printed.out
+    assert not said(capsys, "verify", tmp_path / "old")["sealed"]
+    assert said(capsys, "verify", tmp_path / "old", "--seal", "--by", "owner")["sealed"]
+    assert run("stats", tmp_path / "old") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "checksums     yes" in printed.out
+
+
+def test_a_gallery_that_cannot_be_written_is_searched_with_a_log_elsewhere(
+    people: Path, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, real = Gallery.open(people).items()[0].id, os.open
+
+    def read_only(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if str(path).startswith(str(people)) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return real(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert run("search", people, "--item", one) == 3
+    assert "the audit log cannot be written (Read-only file system)" in (message := capsys.readouterr().err)
+    assert "--audit FILE" in message
+    (answer,) = said(capsys, "search", people, "--item", one, "--audit", tmp_path / "log.jsonl")["queries"]
+    assert len(answer["hits"]) == 7
+    assert json.loads((tmp_path / "log.jsonl").read_text())["action"] == "search"
 
 
 def test_audit_says_who_did_what(people: Path, query: Path, weights: Path, capsys: Said) -> None:
@@ -527,7 +672,7 @@ def test_audit_says_who_did_what(people: Path, query: Path, weights: Path, capsy
 
 def test_the_user_of_the_process_is_named(people: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "eve")
-    assert run("remove", people, "--id", "nobody", "--yes") == 0
+    assert run("remove", people, "--id", "nobody", "--yes") == 3
     assert said(capsys, "audit", people)[-1]["who"] == "eve"
     assert run("remove", people, "--id", "nobody", "--yes", "--by", "") == 2
 

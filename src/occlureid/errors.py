@@ -33,6 +33,26 @@ class DataError(OcclureidError):
     exit_code = 3
 
 
+class DamagedError(DataError):
+    """Stored items are not what was acknowledged.
+
+    Attributes:
+        ids: of the items.
+    """
+
+    def __init__(self, message: str, ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.ids = ids
+
+    def __reduce__(self) -> tuple[type["DamagedError"], tuple[str, tuple[str, ...]]]:
+        """Another process gets the ids too."""
+        return type(self), (str(self), self.ids)
+
+
+class DiskFullError(DataError):
+    """There is no space left to write what was to be written."""
+
+
 class FingerprintError(DataError):
     """Descriptors of two different models were about to be compared."""
 

@@ -1,12 +1,16 @@
 """Made-up crops and descriptors for tests of the gallery."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from occlureid.gallery.layout import Shape
 from occlureid.gallery.records import Item
 from occlureid.gallery.store import Gallery
+from occlureid.gallery.table import Table
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor
 
@@ -61,3 +65,34 @@ def new_gallery(path: Path | str, *, spatial: bool = False, **options: Any) -> G
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def old_gallery(path: Path, **options: Any) -> Gallery:
+    """A gallery from before there were checksums."""
+    gallery = new_gallery(path, **options)
+    shape: Shape = gallery.shape
+    for name, schema in (("items", shape.item_schema(sealed=False)), ("maps", shape.map_schema(sealed=False))):
+        if (path / f"{name}.lance").is_dir():
+            shutil.rmtree(path / f"{name}.lance")
+            Table.create(str(path / f"{name}.lance"), schema, lambda: None)
+    return Gallery.open(path, clock=options.get("clock", lambda: NOW))
+
+
+def swap(folder: Path, table: str, old: bytes, new: bytes) -> None:
+    """Puts other bytes in place of some that are in a data file once."""
+    assert len(old) == len(new)
+    (path,) = [p for p in (folder / f"{table}.lance" / "data").iterdir() if old in p.read_bytes()]
+    raw = path.read_bytes()
+    assert raw.count(old) == 1
+    path.write_bytes(raw.replace(old, new))
+
+
+def halves(values: torch.Tensor) -> bytes:
+    """As a gallery stores a vector."""
+    return values.half().numpy().tobytes()
+
+
+def spoil(folder: Path, vector: torch.Tensor, number: float = float("nan"), table: str = "items") -> None:
+    """Puts another number in place of a stored vector's first."""
+    old = halves(vector)
+    swap(folder, table, old, np.float16(number).tobytes() + old[2:])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from occlureid.errors import BusyError, DataError, FingerprintError, ShapeError, UsageError
-from occlureid.gallery import store, table
+from occlureid.gallery import store, table, writing
 from occlureid.gallery.records import Filter, Item
 from occlureid.gallery.store import Gallery
 from occlureid.matching import MatchRule
@@ -193,7 +193,7 @@ def test_blocks_go_on_while_the_ground_moves(tmp_path: Path) -> None:
 
 
 def test_many_small_additions_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_SMALL_FILES", 5)
+    monkeypatch.setattr(writing, "_SMALL_FILES", 5)
     gallery = new_gallery(tmp_path / "gallery", spatial=True)
     for number in range(14):
         gallery.add([item(number)], descriptor(1, seed=number, local=2), by="test")
@@ -225,10 +225,14 @@ def test_what_is_too_old_expires(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="would expire at once, or lies in the future"):
             gallery.add([Item("x", "c", time=time)], descriptor(1), by="test")
     assert gallery.expire(by="test") == 0
-    assert gallery.expire(NOW + 101, by="test") == 1
+    with pytest.raises(UsageError, match=r"1 of 3 items are more than a tenth of the gallery\. Nothing was erased"):
+        gallery.expire(NOW + 101, by="test")
+    assert gallery.expire(NOW + 101, by="test", sure=True) == 1
     assert ids(gallery) == ["added", "late"]
-    moment[0] = NOW + 3601  # a later addition lets expire by itself, at most once an hour
-    gallery.add([Item("new", "c")], descriptor(1), by="test")
+    moment[0] = NOW + 3601  # a later addition looks by itself, and leaves what is in doubt
+    result = gallery.add([Item("new", "c")], descriptor(1), by="test")
+    assert (result.expired, result.overdue) == (0, 2)
+    assert gallery.expire(by="test", sure=True) == 2
     assert ids(gallery) == ["new"]
     assert b"taken" not in b"".join(p.read_bytes() for p in (tmp_path / "gallery").rglob("*.*") if p.is_file())
     forever = new_gallery(tmp_path / "forever")

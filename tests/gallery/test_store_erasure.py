@@ -102,7 +102,7 @@ def test_what_expires_is_erased(tmp_path: Path) -> None:
     given, vectors, traces = marked(4, seed=2)
     gallery = new_gallery(tmp_path / "gallery", spatial=True, retention=100.0, clock=lambda: 1e9 + 50)
     gallery.add(given, vectors, by="test")
-    assert gallery.expire(1e9 + 102, by="test") == 4
+    assert gallery.expire(1e9 + 102, by="test", sure=True) == 4
     assert left(tmp_path / "gallery", traces) == []
 
 

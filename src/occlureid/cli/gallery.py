@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from occlureid.cli.gallery_place import add_describing, add_place, opened, say, table, when, who
+from occlureid.cli.gallery_place import add_describing, add_place, ageing, named, opened, say, table, when, who
 from occlureid.cli.options import Commands
 from occlureid.cli.weights import WEIGHTS
 from occlureid.errors import UsageError
-
-if TYPE_CHECKING:
-    from occlureid.gallery import Gallery
 
 __all__ = ["register"]
 
@@ -50,6 +46,11 @@ def _add_filling(actions: Commands) -> None:
     add_place(create)
     create.add_argument("--weights", type=Path, required=True, help=f"{WEIGHTS}; describes the crops")
     create.add_argument("--retention", type=float, metavar="DAYS", help="erase items of this age (default: never)")
+    create.add_argument(
+        "--exist-ok",
+        action="store_true",
+        help="leave a gallery that is there already for the same weights and retention",
+    )
     adding = actions.add(
         "add",
         _add,
@@ -159,11 +160,26 @@ def _add_emptying(actions: Commands) -> None:
         "occlureid gallery expire runs/people",
     )
     add_place(expire)
+    expire.add_argument(
+        "--yes",
+        action="store_true",
+        help="also where the clock is far ahead of the newest item, or more than a tenth of the gallery would go",
+    )
 
 
 def _add_keeping(actions: Commands) -> None:
     stats = actions.add("stats", _stats, "say what is in a gallery", "occlureid gallery stats runs/people")
     add_place(stats, logged=False)
+    verify = actions.add(
+        "verify",
+        _verify,
+        "compare everything with its checksums, and say what to do about damage",
+        "occlureid gallery verify runs/people",
+    )
+    add_place(verify)
+    verify.add_argument(
+        "--seal", action="store_true", help="give a gallery from before there were checksums those of what it holds now"
+    )
     compact = actions.add(
         "compact",
         _compact,
@@ -225,57 +241,28 @@ def _calibrate(options: argparse.Namespace) -> int:
 # -- the others --------------------------------------------------------------------------------------------------------
 
 
-def _meant(options: argparse.Namespace, gallery: Gallery) -> list[str]:
-    """The ids that a command is about and that are there."""
-    from occlureid.gallery import Filter
-
-    if not options.id and options.person is None:
-        raise UsageError("say what goes: --id ID, any number of times, or --person NAME")
-    wanted = [Filter(ids=tuple(options.id))] if options.id else []
-    if options.person is not None:
-        wanted.append(Filter(persons=(options.person,)))
-    found = {id: None for one in wanted for id in gallery.columns(one).ids.to_pylist()}
-    return list(found)
-
-
-def _confirm(options: argparse.Namespace, question: str) -> bool:
-    if options.yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError(f"{question} Nobody is there to answer: say --yes")
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
 def _remove(options: argparse.Namespace) -> int:
-    gallery, by = opened(options), who(options)
-    ids = _meant(options, gallery)
-    if not _confirm(options, f"Remove {len(ids)} items from {gallery.path}?"):
-        return say(options, {"removed": 0}, "nothing was removed")
-    count = gallery.remove(ids, by=by)
-    return say(
-        options,
-        {"removed": count, "items": len(gallery)},
-        f"{count} items removed; their bytes go with compact or erase",
-    )
+    from occlureid.cli.gallery_keep import remove
+
+    return remove(options)
 
 
 def _erase(options: argparse.Namespace) -> int:
-    gallery, by = opened(options), who(options)
-    ids = _meant(options, gallery)
-    if not _confirm(options, f"Erase {len(ids)} items from {gallery.path} for good?"):
-        return say(options, {"erased": 0}, "nothing was erased")
-    # Also where nothing is there any more: what was removed before then goes off the disk too
-    count = gallery.erase(ids=options.id, person=options.person, by=by)
-    text = f"{count} items erased; neither they nor what was removed before are on disk any more"
-    return say(options, {"erased": count, "items": len(gallery)}, text)
+    from occlureid.cli.gallery_keep import erase
+
+    return erase(options)
 
 
 def _expire(options: argparse.Namespace) -> int:
-    gallery = opened(options)
-    if gallery.shape.retention is None:
-        raise UsageError(f"{gallery.path}: items of this gallery are kept for ever; it was created without --retention")
-    count = gallery.expire(by=who(options))
-    return say(options, {"expired": count, "items": len(gallery)}, f"{count} items expired and are erased")
+    from occlureid.cli.gallery_keep import expire
+
+    return expire(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from occlureid.cli.gallery_keep import verify
+
+    return verify(options)
 
 
 def _stats(options: argparse.Namespace) -> int:
@@ -301,6 +288,7 @@ def _stats(options: argparse.Namespace) -> int:
         ("taken", "not known" if found.first is None else f"{when(found.first)} to {when(found.last)}"),
         ("described by", gallery.fingerprint),
         ("vectors", vectors + (f", local vectors of {shape.local_size}" if shape.local_size else "")),
+        ("checksums", "yes" if found.sealed else "none: occlureid gallery verify --seal gives some"),
         ("kept", "for ever" if days is None else f"for {days:g} days"),
         ("on disk", "-" if found.bytes is None else f"{found.bytes:,} bytes in {found.files} data files"),
         ("version", found.version),
@@ -324,16 +312,21 @@ def _export(options: argparse.Namespace) -> int:
     if options.file.exists() and not options.overwrite:
         raise UsageError(f"{options.file}: is there already; give another name, or --overwrite")
     gallery.audit.write(by, "export", state="begun")
-    count = gallery.export_parquet(options.file)
+    damaged = list[str]()
+    count = gallery.export_parquet(options.file, left_out=damaged.append)
     gallery.audit.write(by, "export", count=count)
-    return say(options, {"exported": count, "file": str(options.file)}, f"{count} items written to {options.file}")
+    text = f"{count} items written to {options.file}"
+    if damaged:
+        text += f"; {len(damaged)} damaged items were left out: {named(damaged)}"
+    return say(options, {"exported": count, "file": str(options.file), "damaged": damaged}, text)
 
 
 def _import(options: argparse.Namespace) -> int:
     gallery = opened(options)
     result = gallery.import_parquet(options.file, by=who(options))
     text = f"{result.added} items added, {result.present} were there already; {len(gallery)} in {gallery.path}"
-    return say(options, {"added": result.added, "present": result.present, "items": len(gallery)}, text)
+    values = {"added": result.added, "present": result.present, "expired": result.expired, "overdue": result.overdue}
+    return say(options, {**values, "items": len(gallery)}, text + ageing(gallery, result.expired, result.overdue))
 
 
 def _audit(options: argparse.Namespace) -> int:

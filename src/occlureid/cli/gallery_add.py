@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from occlureid.cli.gallery_crops import Crop, Group, Naming, collect, cut
 from occlureid.cli.gallery_describing import CropDescriber
-from occlureid.cli.gallery_place import check_model, opened, say, who, write_names
+from occlureid.cli.gallery_place import ageing, check_model, opened, say, who, write_names
 from occlureid.cli.options import bar
 from occlureid.cli.weights import describer_of, restored
 from occlureid.describing import Describer
@@ -39,7 +39,7 @@ def create(options: argparse.Namespace) -> int:
     describer = Describer(restored(options))
     gallery = Gallery.create(
         options.gallery, like=describer, audit=options.audit, by=who(options),
-        retention=None if options.retention is None else options.retention * _DAY,
+        retention=None if options.retention is None else options.retention * _DAY, exist_ok=options.exist_ok,
     )  # fmt: skip
     write_names(gallery, describer.method)
     kept = "for ever" if options.retention is None else f"for {options.retention:g} days"
@@ -82,12 +82,14 @@ def add(options: argparse.Namespace) -> int:
         "present": adding.present,
         "unreadable": adding.unreadable,
         "other_images": adding.others,
+        "expired": adding.expired,
+        "overdue": adding.overdue,
         "items": len(gallery),
     }
     text = (
         f"{adding.added} items added, {adding.present} were there already, {len(adding.unreadable)} could not be read; "
         f"{values['items']} in {gallery.path}"
-    )
+    ) + ageing(gallery, adding.expired, adding.overdue)
     return say(options, values, text)
 
 
@@ -95,7 +97,7 @@ class _Adding:
     """Puts crops into a gallery, some at a time; what is there already is not even read."""
 
     def __init__(self, gallery: Gallery, describer: Describer, options: argparse.Namespace, by: str) -> None:
-        self.added = self.present = 0
+        self.added = self.present = self.expired = self.overdue = 0
         self.unreadable: dict[str, str] = {}
         self.others: list[str] = []
         self._gallery = gallery
@@ -138,3 +140,5 @@ class _Adding:
         result = self._gallery.add(items, descriptor, by=self._by)
         self.added += result.added
         self.present += result.present  # another process was faster
+        self.expired += result.expired
+        self.overdue = max(self.overdue, result.overdue)

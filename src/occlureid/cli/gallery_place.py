@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "add_describing",
     "add_place",
+    "ageing",
     "beside",
     "check_model",
     "moment",
+    "named",
     "opened",
     "read_names",
     "say",
@@ -38,7 +41,12 @@ __all__ = [
 def add_place(command: argparse.ArgumentParser, *, logged: bool = True) -> None:
     """Adds which gallery a command is about and, where what it does is logged, in whose name."""
     command.add_argument("gallery", metavar="GALLERY", help="folder of the gallery, or its URL in an object store")
-    command.add_argument("--audit", type=Path, metavar="FILE", help="audit log of a gallery in an object store")
+    command.add_argument(
+        "--audit",
+        type=Path,
+        metavar="FILE",
+        help="audit log (default: in the gallery; object stores and read-only galleries need one)",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     if logged:
         command.add_argument(
@@ -58,7 +66,30 @@ def opened(options: argparse.Namespace) -> Gallery:
     """The gallery that a command is about."""
     from occlureid.gallery import Gallery
 
-    return Gallery.open(options.gallery, audit=options.audit)
+    gallery = Gallery.open(options.gallery, audit=options.audit)
+    if not gallery.sealed:
+        print(
+            f"{gallery.path}: made before galleries had checksums, damage to its files is not seen; occlureid gallery verify "
+            f"{gallery.path} --seal gives it some",
+            file=sys.stderr,
+        )
+    return gallery
+
+
+def ageing(gallery: Gallery, expired: int, overdue: int) -> str:
+    """What became of older items while others were added, as an end of a sentence; a warning where they should have gone."""
+    if overdue:
+        print(
+            f"{overdue} items are older than the gallery keeps items and are still there: {gallery.expiring().doubt}; occlureid "
+            f"gallery expire {gallery.path} --yes erases them",
+            file=sys.stderr,
+        )
+    return f"; {expired} older ones expired" if expired else ""
+
+
+def named(ids: Sequence[str], most: int = 5) -> str:
+    """Some ids as people read them."""
+    return ", ".join(map(repr, ids[:most])) + (f" and {len(ids) - most} more" if len(ids) > most else "")
 
 
 def who(options: argparse.Namespace) -> str:

@@ -14,10 +14,10 @@ from PIL import Image
 
 from occlureid.cli.gallery_crops import Crop, Naming, collect, cut
 from occlureid.cli.gallery_describing import CropDescriber
-from occlureid.cli.gallery_place import beside, check_model, moment, opened, read_names, table, when, who
+from occlureid.cli.gallery_place import beside, check_model, moment, named, opened, read_names, table, when, who
 from occlureid.cli.gallery_place import say as say_values
 from occlureid.cli.weights import describer_of
-from occlureid.errors import DataError, UsageError
+from occlureid.errors import DamagedError, DataError, UsageError
 from occlureid.gallery import ApproximateSearcher, Filter, Gallery, Item
 from occlureid.gallery.hits import VERDICTS, Hit, SearchResult
 from occlureid.gallery.openset import Calibration
@@ -184,6 +184,12 @@ def _text(query: _Query, found: SearchResult, names: Sequence[str], options: arg
     notes = [f"{query.name}: {len(found.hits)} nearest of {found.searched} items searched"]
     if found.incomparable:
         notes.append(f"{found.incomparable} show nothing that the query shows")
+    if found.damaged:
+        notes.append(
+            f"{found.damaged} damaged items were left out: {named(found.damaged_ids[: found.damaged])}"
+            + (f" and {more} more" if (more := found.damaged - len(found.damaged_ids)) > 0 else "")
+            + f" (occlureid gallery verify {options.gallery})"
+        )
     if not found.exact:
         notes.append("a shortlist was compared in full; the ranking may lack others")
     lines = ["; ".join(notes), table(head, rows)] if rows else notes
@@ -251,8 +257,8 @@ def _strip(gallery: Gallery, query: _Query, found: SearchResult, regions: Sequen
     asked = [_picture(one) or _missing() for one in query.shown]
     shown = asked[0] if len(asked) == 1 else contact_sheet(asked, len(asked), height=_HEIGHT)
     pictures = []
-    for hit, item in zip(found.hits, gallery.get([hit.id for hit in found.hits]), strict=True):
-        picture = _picture(item)
+    for hit in found.hits:
+        picture = _picture_of(gallery, hit.id)
         lines = [_short(hit.id), f"{hit.distance:.3f}, camera {_short(hit.camera, 10)}"]
         if hit.person is not None:
             lines.append(f"person {_short(hit.person, 18)}")
@@ -267,6 +273,15 @@ def _strip(gallery: Gallery, query: _Query, found: SearchResult, regions: Sequen
         shown = draw_parts(shown, compared, seen, height=_HEIGHT)
     title = (_short(query.name), *(("probably not here",) if found.absent else ()))
     return ranked_list_image(shown, pictures, regions=compared, query_captions=title, height=_HEIGHT)
+
+
+def _picture_of(gallery: Gallery, id: str) -> Image.Image | None:
+    """The picture of a stored item; none where it is damaged."""
+    try:
+        return _picture(gallery.get([id])[0])
+    except DamagedError as error:
+        print(error, file=sys.stderr)
+        return None
 
 
 def _picture(one: Crop | Item) -> Image.Image | None:

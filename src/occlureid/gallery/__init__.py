@@ -8,10 +8,12 @@ from occlureid.gallery.openset import Calibration
 from occlureid.gallery.reading import Changes, GalleryStats
 from occlureid.gallery.records import Columns, Filter, Item
 from occlureid.gallery.recovery import recover
+from occlureid.gallery.retention import Expiry
 from occlureid.gallery.search import Searcher
 from occlureid.gallery.source import MemorySource
 from occlureid.gallery.store import AddResult, Gallery
 from occlureid.gallery.thresholds import calibrate
+from occlureid.gallery.verification import Verification
 
 __all__ = [
     "AddResult",
@@ -20,6 +22,7 @@ __all__ = [
     "Calibration",
     "Changes",
     "Columns",
+    "Expiry",
     "Filter",
     "Gallery",
     "GalleryStats",
@@ -30,6 +33,7 @@ __all__ = [
     "Reason",
     "SearchResult",
     "Searcher",
+    "Verification",
     "calibrate",
     "join_crops",
     "merge_results",

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from occlureid.errors import DataError
+from occlureid.errors import DataError, DiskFullError
 from occlureid.gallery.flush import sync
+from occlureid.gallery.library import is_full
 
 __all__ = ["AuditLog"]
 
@@ -80,7 +81,11 @@ class AuditLog:
         try:
             self._append(line)
         except OSError as error:
-            raise DataError(f"{self.path}: the audit log cannot be written ({error.strerror})") from error
+            kind = DiskFullError if is_full(error) else DataError
+            raise kind(
+                f"{self.path}: the audit log cannot be written ({error.strerror}), and nothing is done without it; --audit FILE "
+                "(audit=...) puts it elsewhere"
+            ) from error
 
     def _append(self, line: bytes) -> None:
         new = not self.path.exists()

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from occlureid.errors import DataError, FingerprintError, OcclureidError, ShapeError
 from occlureid.gallery.flush import sync
-from occlureid.gallery.layout import ROW, Shape, items_of, spatial_of
+from occlureid.gallery.layout import Shape
 from occlureid.gallery.maps import Maps
 from occlureid.gallery.records import Item
+from occlureid.gallery.rows import items_of, spatial_of
 from occlureid.types import Descriptor
 
 __all__ = ["read_parquet", "write_parquet"]
@@ -27,9 +28,9 @@ _MARK = {b"occlureid": b"gallery items", b"format": b"1"}
 
 
 def _schema(shape: Shape, *, maps: bool) -> pa.Schema:
-    columns = list(shape.item_schema())
+    columns = list(shape.item_schema(sealed=False))
     if maps:
-        columns += [shape.map_schema().field(name) for name in ("spatial", "saliency")]
+        columns += [shape.map_schema(sealed=False).field(name) for name in ("spatial", "saliency")]
     return pa.schema(columns, metadata={**_MARK, b"fingerprint": shape.fingerprint.encode()})
 
 
@@ -48,7 +49,7 @@ def write_parquet(path: Path, shape: Shape, batches: Iterable[pa.RecordBatch], m
     try:
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
             for batch in batches:
-                rows = pa.Table.from_batches([batch]).drop_columns([ROW])
+                rows = pa.Table.from_batches([batch]).select(shape.item_schema(sealed=False).names)
                 if maps is not None:
                     found = maps.found(rows.column("id").to_pylist())
                     for name in ("spatial", "saliency"):
@@ -126,10 +127,9 @@ def _parsed(rows: pa.Table, shape: Shape, now: float, path: Path) -> tuple[list[
     added: list[float] = rows.column("added").to_pylist()
     if not all(np.isfinite(when) and 0 <= when <= now for when in added):
         raise DataError(f"{path}: an item was added at a time that is no time, or in the future")
-    numbers = pa.array(np.arange(len(rows), dtype=np.uint64))
     try:
         items = items_of(rows)
-        descriptor = shape.block(rows.append_column(ROW, numbers)).descriptor
+        descriptor = shape.vectors(rows)
         if shape.local_size is not None:
             spatial, saliency = spatial_of(rows, shape.local_size, "spatial")
             descriptor = replace(descriptor, spatial=spatial, saliency=saliency)

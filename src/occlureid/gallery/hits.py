@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 from occlureid.errors import UsageError
 
-__all__ = ["VERDICTS", "Hit", "PartReason", "Reason", "SearchResult", "Verdict", "merge_results"]
+__all__ = ["NAMED", "VERDICTS", "Hit", "PartReason", "Reason", "SearchResult", "Verdict", "merge_results"]
 
 Verdict = Literal["likely", "uncertain", "unlikely"]
 """Judgement of a calibration on one hit."""
 
 VERDICTS: dict[Verdict, str] = {"likely": "match likely", "uncertain": "uncertain", "unlikely": "probably not"}
 """The words for people."""
+
+NAMED = 20
+"""The most damaged items that an answer names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class SearchResult:
         coverage: share of the gallery that was searched, in [0, 1].
         absent: whether the query's person is probably not among what was compared: every hit is unlikely; None without a
             calibration for so many query images.
+        damaged: how many items that passed the filter were left out, because they are not what was stored.
+        damaged_ids: of the first of those, at most 20.
     """
 
     hits: tuple[Hit, ...]
@@ -98,6 +103,8 @@ class SearchResult:
     exact: bool
     coverage: float = 1.0
     absent: bool | None = None
+    damaged: int = 0
+    damaged_ids: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
@@ -121,4 +128,6 @@ def merge_results(results: Sequence[SearchResult], k: int, coverage: float = 1.0
         all(result.exact for result in results),
         coverage,
         None if None in absent else all(absent),
+        sum(result.damaged for result in results),
+        tuple(one for result in results for one in result.damaged_ids)[:NAMED],
     )

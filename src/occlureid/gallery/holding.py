@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from occlureid.gallery.layout import Block
+from occlureid.gallery.records import Columns
 from occlureid.gallery.scan import Shard, prepare_shard, row_bytes, scan_rule
 from occlureid.gallery.source import Source
 from occlureid.types import Descriptor
@@ -39,6 +40,7 @@ class Held:
         version: of the source, -1 before the first look.
         shards: the items.
         complete: whether these are all; the others are read at every search.
+        damaged: items that are left out, because they are not what was stored.
         template: the shapes of the descriptors, without items; None as long as the source is empty.
     """
 
@@ -46,10 +48,15 @@ class Held:
     shards: tuple[Shard, ...] = ()
     complete: bool = True
     template: Descriptor | None = None
+    damaged: Columns = field(default_factory=Columns.empty)
 
     def rows(self) -> NDArray[np.uint64]:
         """The row numbers of the items."""
         return np.concatenate([np.empty(0, np.uint64), *(shard.columns.rows for shard in self.shards)])
+
+    def known(self) -> NDArray[np.uint64]:
+        """The row numbers of all items that need not be read again: those that are held, then those that are damaged."""
+        return np.concatenate([self.rows(), self.damaged.rows])
 
 
 def block_rows(source: Source, template: Descriptor | None, memory: int, most: int = _PASSING) -> int:
@@ -67,28 +74,33 @@ def caught_up(held: Held, source: Source, memory: int, span: tuple[int, int | No
     if template is None:
         first = next(iter(source.blocks(rows=1)), None)
         template = None if first is None else first.descriptor[:0]
-    changes = source.changes(held.rows(), rows=block_rows(source, template, memory, _HELD), span=span)
+    changes = source.changes(held.known(), rows=block_rows(source, template, memory, _HELD), span=span)
     shards = _without(held.shards, changes.removed)
     before = sum(len(shard) for shard in shards)
     complete = True
+    damaged = held.damaged[~changes.removed[len(changes.removed) - len(held.damaged) :]]
     if template is not None:
-        shards, complete = _load(shards, changes.blocks, source, template, memory)
+        shards, complete, found = _load(shards, changes.blocks, source, template, memory)
+        damaged = Columns.cat([damaged, *found])
     added = sum(len(shard) for shard in shards) - before
-    return Held(changes.version, shards, complete, template), Refreshed(added, int(changes.removed.sum()))
+    return Held(changes.version, shards, complete, template, damaged), Refreshed(added, int(changes.removed.sum()))
 
 
 def _load(
     shards: tuple[Shard, ...], blocks: Iterator[Block], source: Source, template: Descriptor, memory: int
-) -> tuple[tuple[Shard, ...], bool]:
-    """Appends blocks while they fit; whether all did."""
+) -> tuple[tuple[Shard, ...], bool, list[Columns]]:
+    """Appends blocks while they fit; whether all did, and what of them was damaged."""
     _, full = row_bytes(source.rule, template)
     keep = len(source) * (full + 64) <= memory and all(shard.exact is not None for shard in shards)
     if not keep:
         shards = tuple(replace(shard, exact=None) for shard in shards)
     used, largest = sum(shard.nbytes for shard in shards), min(_SHARD, memory // 8)
     grown, waiting = list(shards), list[Shard]()
-    complete = True
+    complete, damaged = True, list[Columns]()
     for block in blocks:
+        damaged.append(block.damaged)
+        if not len(block.columns):
+            continue
         shard = prepare_shard(scan_rule(source.rule), block, keep=keep)
         if used + shard.nbytes > memory:
             complete = False
@@ -106,7 +118,7 @@ def _load(
             break
         last = grown.pop()
         grown[-1] = Shard.cat([grown[-1], last])
-    return tuple(grown), complete
+    return tuple(grown), complete, damaged
 
 
 def _without(shards: Sequence[Shard], removed: NDArray[np.bool_]) -> tuple[Shard, ...]:

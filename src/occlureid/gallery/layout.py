@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,19 +12,17 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from occlureid.errors import DataError, FingerprintError, ShapeError, UsageError
+from occlureid.gallery.checksums import MAP_SUM, RECORD_SUM, VECTOR_SUM, finite_halves, map_sums, record_sums, row_sums
 from occlureid.gallery.records import Columns, Item
+from occlureid.gallery.rows import ITEM_COLUMNS, columns_of, fixed_lists, lists, map_keys, matrix, same_sums
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor
 
 __all__ = ["Block", "Shape"]
 
 FORMAT = "1"
-ITEM_COLUMNS = ("id", "camera", "person", "time", "source", "box")
-SCAN_COLUMNS = ("id", "camera", "person", "time")
-ROW = "_rowid"
 
 _LARGEST = float(torch.finfo(torch.float16).max)
 
@@ -39,10 +35,12 @@ class Block:
         columns: who, where and when, N items.
         descriptor: global_ (N, D) and parts (N, K, C) in half precision, visibility (N, K) in float32 as it was given, so that
             a threshold decides as before; without spatial maps.
+        damaged: further items, whose vectors are not what was stored; they are left out above.
     """
 
     columns: Columns
     descriptor: Descriptor
+    damaged: Columns = field(default_factory=Columns.empty)
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,8 @@ class Shape:
 
     # -- schemas -------------------------------------------------------------------------------------------------------
 
-    def item_schema(self) -> pa.Schema:
-        """Of the table of items."""
+    def item_schema(self, *, sealed: bool) -> pa.Schema:
+        """Of the table of items, with checksums or, for galleries from before there were any, without."""
         columns = [
             pa.field("id", pa.string(), nullable=False),
             pa.field("camera", pa.string(), nullable=False),
@@ -135,10 +133,12 @@ class Shape:
         if self.parts:
             columns.append(pa.field("parts", pa.list_(pa.float16(), self.parts * self.part_size), nullable=False))
             columns.append(pa.field("visibility", pa.list_(pa.float32(), self.parts), nullable=False))
+        if sealed:
+            columns += [pa.field(VECTOR_SUM, pa.uint64()), pa.field(RECORD_SUM, pa.uint64())]
         return pa.schema(columns, metadata=self.metadata())
 
-    def map_schema(self) -> pa.Schema:
-        """Of the table of spatial maps."""
+    def map_schema(self, *, sealed: bool) -> pa.Schema:
+        """Of the table of spatial maps, with checksums or without."""
         half = pa.field("item", pa.float16(), nullable=False)
         single = pa.field("item", pa.float32(), nullable=False)
         columns = [
@@ -147,6 +147,8 @@ class Shape:
             pa.field("spatial", pa.large_list(half), nullable=False),
             pa.field("saliency", pa.large_list(single), nullable=False),
         ]
+        if sealed:
+            columns.append(pa.field(MAP_SUM, pa.uint64()))
         return pa.schema(columns, metadata=self.metadata())
 
     @property
@@ -201,109 +203,95 @@ class Shape:
                 raise DataError(f"two items to add have the id {item.id!r}; ids are unique in a gallery")
             seen.add(item.id)
 
-    def item_table(self, items: Sequence[Item], descriptor: Descriptor, added: Sequence[float]) -> pa.Table:
-        """Checked items as a table."""
-        schema = self.item_schema()
+    def item_table(
+        self, items: Sequence[Item], descriptor: Descriptor, added: Sequence[float], *, sealed: bool
+    ) -> pa.Table:
+        """Checked items as a table, with their checksums if it has any."""
+        schema = self.item_schema(sealed=False)
         columns: dict[str, Any] = {name: [getattr(i, name) for i in items] for name in (*ITEM_COLUMNS, "thumbnail")}
         columns["added"] = list(added)
-        columns["global"] = _rows(descriptor.global_, torch.float16)
+        columns["global"] = fixed_lists(descriptor.global_, torch.float16)
         if self.parts:
             # Only parts that are not visible can still hold what is no number or too large.
             parts = descriptor.parts.where(descriptor.parts.abs() <= _LARGEST, 0.0)
-            columns["parts"] = _rows(parts.flatten(1), torch.float16)
-            columns["visibility"] = _rows(descriptor.visibility, torch.float32)
+            columns["parts"] = fixed_lists(parts.flatten(1), torch.float16)
+            columns["visibility"] = fixed_lists(descriptor.visibility, torch.float32)
         arrays = [v if isinstance(v := columns[f.name], pa.Array) else pa.array(v, f.type) for f in schema]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        found = pa.Table.from_arrays(arrays, schema=schema)
+        if not sealed:
+            return found
+        sums = [pa.array(self.vector_sums(found)), pa.array(record_sums(found))]
+        return pa.Table.from_arrays([*arrays, *sums], schema=self.item_schema(sealed=True))
 
-    def map_table(self, items: Sequence[Item], descriptor: Descriptor) -> pa.Table:
-        """The spatial maps of checked items as a table."""
+    def map_table(self, items: Sequence[Item], descriptor: Descriptor, *, sealed: bool) -> pa.Table:
+        """The spatial maps of checked items as a table, with their checksums if it has any."""
         if descriptor.spatial is None or descriptor.saliency is None:
             raise ShapeError("the descriptor has no spatial maps")
-        schema = self.map_schema()
+        schema = self.map_schema(sealed=False)
         ids = [item.id for item in items]
         arrays = [
             pa.array(ids, pa.string()),
             pa.array(map_keys(ids)),
-            _lists(descriptor.spatial.flatten(1), torch.float16, schema.field("spatial").type),
-            _lists(descriptor.saliency, torch.float32, schema.field("saliency").type),
+            lists(descriptor.spatial.flatten(1), torch.float16, schema.field("spatial").type),
+            lists(descriptor.saliency, torch.float32, schema.field("saliency").type),
         ]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        found = pa.Table.from_arrays(arrays, schema=schema)
+        if not sealed:
+            return found
+        return pa.Table.from_arrays([*arrays, pa.array(map_sums(found))], schema=self.map_schema(sealed=True))
 
     # -- back ----------------------------------------------------------------------------------------------------------
 
-    def block(self, found: pa.Table | pa.RecordBatch) -> Block:
-        """Rows of the table of items, with their row numbers, as a block."""
-        count = len(found)
-        halves = _matrix(found.column("global"), self.global_size, np.float16)
-        if self.parts:
-            parts = _matrix(found.column("parts"), self.parts * self.part_size, np.float16)
-            visibility = _matrix(found.column("visibility"), self.parts, np.float32)
-        else:
-            parts, visibility = halves.new_zeros(count, 0), torch.zeros(count, 0)
+    def _matrices(self, found: pa.Table | pa.RecordBatch) -> list[NDArray[Any]]:
+        """(N, D), (N, K C) and (N, K) numbers of rows of the table of items; the first alone where K is 0."""
+        widths = (self.global_size, self.parts * self.part_size, self.parts)
+        types = (np.float16, np.float16, np.float32)
+        return [
+            matrix(found.column(name), width, kind)
+            for name, width, kind in zip(self.vector_columns, widths, types, strict=False)
+        ]
+
+    def vectors(self, found: pa.Table | pa.RecordBatch) -> Descriptor:
+        """The descriptors of rows of the table of items, whatever they hold."""
+        return self._descriptor(self._matrices(found), len(found))
+
+    def _descriptor(self, matrices: list[NDArray[Any]], count: int) -> Descriptor:
+        halves, *rest = (torch.from_numpy(one.copy()) for one in matrices)
+        parts, visibility = rest or (halves.new_zeros(count, 0), torch.zeros(count, 0))
         shaped = parts.reshape(count, self.parts, self.part_size if self.parts else max(1, self.part_size))
-        return Block(columns_of(found), Descriptor(halves, shaped, visibility, fingerprint=self.fingerprint))
+        return Descriptor(halves, shaped, visibility, fingerprint=self.fingerprint)
 
+    def vector_sums(self, found: pa.Table | pa.RecordBatch) -> NDArray[np.uint64]:
+        """(N,) the checksums that the vectors of rows of the table of items have now."""
+        return row_sums(*self._matrices(found))
 
-def columns_of(found: pa.Table | pa.RecordBatch) -> Columns:
-    """The scanned columns of rows of the table of items."""
-    texts = [_one(found.column(name)) for name in ("id", "camera", "person")]
-    times = _one(found.column("time")).to_numpy(zero_copy_only=False).astype(np.float64)
-    rows = _one(found.column(ROW)).to_numpy(zero_copy_only=False).astype(np.uint64)
-    return Columns(rows, texts[0], texts[1], texts[2], times)
+    def intact(self, found: pa.Table | pa.RecordBatch) -> NDArray[np.bool_]:
+        """(N,) for rows of the table of items whether their vectors are what was stored.
 
+        Without checksums all that can be seen is a number that is not finite, or a visibility that is none.
+        """
+        return self._intact(found, self._matrices(found))
 
-def items_of(found: pa.Table) -> list[Item]:
-    """Rows of the table of items as items, with thumbnails if that column is there."""
-    return [
-        Item(**{**record, "box": None if record["box"] is None else tuple(record["box"])})
-        for record in found.select([n for n in (*ITEM_COLUMNS, "thumbnail") if n in found.column_names]).to_pylist()
-    ]
+    @staticmethod
+    def _intact(found: pa.Table | pa.RecordBatch, matrices: list[NDArray[Any]]) -> NDArray[np.bool_]:
+        if VECTOR_SUM in found.schema.names:
+            return same_sums(found.column(VECTOR_SUM), row_sums(*matrices))
+        good = finite_halves(matrices[0])
+        if len(matrices) > 1:
+            visibility = matrices[2]
+            good &= finite_halves(matrices[1]) & ((visibility >= 0) & (visibility <= 1)).all(1)
+        return good
 
-
-def map_keys(ids: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) a number for each id, by which maps are found without reading all ids; two ids share one at most by rare chance."""
-    digests = b"".join(hashlib.blake2b(one.encode(), digest_size=8).digest() for one in ids)
-    return np.frombuffer(digests, dtype="<i8").astype(np.int64)
-
-
-def spatial_of(found: pa.Table, size: int, where: str) -> tuple[Tensor, Tensor]:
-    """(N, T, S) float16 and (N, T) float32 of rows of the table of maps.
-
-    Raises:
-        DataError: the rows do not all have T local vectors of the gallery's size.
-    """
-    spatial, saliency = (_one(found.column(name)) for name in ("spatial", "saliency"))
-    lengths = np.unique(np.diff(saliency.offsets.to_numpy()))
-    widths = np.unique(np.diff(spatial.offsets.to_numpy()))
-    if len(lengths) != 1 or len(widths) != 1 or widths[0] != lengths[0] * size:
-        raise DataError(f"{where}: spatial maps of {lengths.tolist()} local vectors with {widths.tolist()} numbers")
-    vectors, weights = spatial.flatten().to_numpy(), saliency.flatten().to_numpy()
-    shape = (len(found), int(lengths[0]))
-    return torch.from_numpy(vectors.copy()).reshape(*shape, size), torch.from_numpy(weights.copy()).reshape(shape)
+    def block(self, found: pa.Table | pa.RecordBatch) -> Block:
+        """Rows of the table of items, with their row numbers, as a block; damaged ones apart."""
+        matrices = self._matrices(found)
+        columns, good = columns_of(found), self._intact(found, matrices)
+        if good.all():
+            return Block(columns, self._descriptor(matrices, len(found)))
+        kept = [one[good] for one in matrices]
+        return Block(columns[good], self._descriptor(kept, int(good.sum())), columns[~good])
 
 
 def _check_size(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1 << 20:
         raise UsageError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
-def _flat(values: Tensor, dtype: torch.dtype) -> pa.Array:
-    return pa.array(values.detach().to("cpu", dtype).contiguous().numpy().ravel())
-
-
-def _rows(values: Tensor, dtype: torch.dtype) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(_flat(values, dtype), values.shape[1])
-
-
-def _lists(values: Tensor, dtype: torch.dtype, kind: pa.DataType) -> pa.Array:
-    offsets = np.arange(values.shape[0] + 1, dtype=np.int64) * math.prod(values.shape[1:])
-    return pa.LargeListArray.from_arrays(pa.array(offsets), _flat(values, dtype), type=kind)
-
-
-def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _matrix(column: pa.Array | pa.ChunkedArray, width: int, dtype: type) -> Tensor:
-    flat = _one(column).flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=True)
-    return torch.from_numpy(flat.reshape(-1, width))

@@ -10,11 +10,12 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch import Tensor
 
-from occlureid.errors import DataError, ShapeError
-from occlureid.gallery.layout import ROW, map_keys, spatial_of
+from occlureid.errors import DamagedError, DataError, ShapeError
+from occlureid.gallery.checksums import MAP_SUM, finite_halves, map_sums, one_array
+from occlureid.gallery.rows import ROW, map_keys, same_sums, spatial_of
 from occlureid.gallery.table import Table
 
-__all__ = ["Maps"]
+__all__ = ["Maps", "intact_maps"]
 
 _AT_A_TIME = 1000
 
@@ -68,7 +69,7 @@ class Maps:
         Raises:
             DataError: the maps of an item are not there.
         """
-        columns = ["id", "spatial", "saliency"]
+        columns = ["id", "spatial", "saliency", *([MAP_SUM] if self.table.has(MAP_SUM) else [])]
         pieces = [self.table.select(columns, "FALSE")]
         for start in range(0, len(ids), _AT_A_TIME):
             rows = self._rows_of(ids[start : start + _AT_A_TIME])
@@ -86,10 +87,32 @@ class Maps:
 
         Raises:
             DataError: the maps of an item are not there.
+            DamagedError: the maps of an item are not what was stored.
         """
         if not ids:
             raise DataError("asked for the spatial maps of no items")
-        return spatial_of(self.found(ids), self._size, self.table.uri)
+        found = self.found(ids)
+        damaged = tuple(np.array(ids, dtype=object)[~intact_maps(found)].tolist())
+        if damaged:
+            raise DamagedError(
+                f"{self.table.uri}: the spatial maps of item {damaged[0]!r} are damaged ({len(damaged)} of {len(ids)})",
+                damaged,
+            )
+        return spatial_of(found, self._size, self.table.uri)
+
+    def damaged(self, ids: Sequence[str]) -> list[str]:
+        """Those of the items whose maps are not what was stored, or are not there."""
+        there = set(self._ids_of(ids))
+        known = [one for one in ids if one in there]
+        good = intact_maps(self.found(known))
+        bad = {one for one, fine in zip(known, good, strict=True) if not fine}
+        return [one for one in ids if one in bad or one not in there]
+
+    def _ids_of(self, ids: Sequence[str]) -> list[str]:
+        rows = self._rows_of(ids)
+        wanted = f"{ROW} IN ({', '.join(map(str, rows.tolist()))})" if len(rows) else "FALSE"
+        found: list[str] = self.table.select(["id"], wanted).column("id").to_pylist()
+        return found
 
     def _rows_of(self, ids: Sequence[str]) -> NDArray[np.uint64]:
         """The row numbers of all rows that have the keys of these ids."""
@@ -107,3 +130,18 @@ class Maps:
             self._keys, self._rows = keys[order], found.column(ROW).to_numpy()[order]
             self._version = version
         return self._keys, self._rows
+
+
+def intact_maps(found: pa.Table) -> NDArray[np.bool_]:
+    """(N,) for rows of the table of maps whether they are what was stored; without checksums, whether all numbers are finite."""
+    if MAP_SUM in found.schema.names:
+        return same_sums(found.column(MAP_SUM), map_sums(found))
+    good = np.ones(len(found), np.bool_)
+    for name in ("spatial", "saliency"):
+        column = one_array(found.column(name))
+        numbers = column.values.to_numpy(zero_copy_only=False)
+        finite = finite_halves(numbers[:, None]) if numbers.dtype == np.float16 else np.isfinite(numbers)
+        before = np.concatenate([[0], np.cumsum(~finite)])
+        offsets = column.offsets.to_numpy()
+        good &= before[offsets[1:]] == before[offsets[:-1]]
+    return good

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +12,17 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from occlureid.errors import DataError, UsageError
+from occlureid.errors import DamagedError, DataError, UsageError
+from occlureid.gallery.checksums import RECORD_SUM, VECTOR_SUM, record_sums
 from occlureid.gallery.exchange import write_parquet
-from occlureid.gallery.layout import ITEM_COLUMNS, ROW, SCAN_COLUMNS, Block, Shape, columns_of, items_of
+from occlureid.gallery.layout import Block, Shape
+from occlureid.gallery.library import clear_errors
 from occlureid.gallery.maps import Maps
 from occlureid.gallery.place import Place
 from occlureid.gallery.records import Columns, Filter, Item
+from occlureid.gallery.rows import ITEM_COLUMNS, ROW, SCAN_COLUMNS, columns_of, items_of, same_sums
 from occlureid.gallery.table import Table
+from occlureid.gallery.verification import Verification, intact_rows, is_sealed, verified
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor
 
@@ -57,6 +61,7 @@ class GalleryStats:
         version: of the newest commit.
         files: how many data files.
         bytes: of all files below the folder, None on an object store.
+        sealed: whether every item has checksums, so that damage is seen.
     """
 
     items: int
@@ -68,6 +73,7 @@ class GalleryStats:
     version: int
     files: int
     bytes: int | None
+    sealed: bool
 
 
 class GalleryReader:
@@ -106,6 +112,11 @@ class GalleryReader:
     def __len__(self) -> int:
         return self._items.read(lambda dataset: int(dataset.count_rows()))
 
+    @property
+    def sealed(self) -> bool:
+        """Whether items have checksums; galleries from before there were any do not until ``Gallery.seal``."""
+        return is_sealed(self._items, self._maps)
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def items(self, filter: Filter = _EVERYTHING, *, limit: int | None = None, offset: int = 0) -> list[Item]:
@@ -122,7 +133,9 @@ class GalleryReader:
         """
         if (limit is not None and limit < 0) or offset < 0:
             raise UsageError(f"limit and offset must not be negative, got {limit} and {offset}")
-        return items_of(self._items.select(ITEM_COLUMNS, filter.sql(), limit=limit, offset=offset or None))
+        found = self._items.select(ITEM_COLUMNS, filter.sql(), limit=limit, offset=offset or None)
+        with clear_errors(self.path):  # texts that are none any more
+            return items_of(found)
 
     def columns(self, filter: Filter = _EVERYTHING) -> Columns:
         """What a scan needs of items beside their vectors."""
@@ -133,31 +146,57 @@ class GalleryReader:
 
         Raises:
             DataError: an id is not there.
+            DamagedError: an item is not what was stored.
         """
-        return items_of(self._by_id(ids, (*ITEM_COLUMNS, "thumbnail")))
+        return items_of(self._records(ids))
 
     def thumbnail(self, id: str) -> bytes | None:
         """A JPEG file, or None where the item has none.
 
         Raises:
             DataError: the id is not there.
+            DamagedError: the item is not what was stored.
         """
-        found: bytes | None = self._by_id([id], ("id", "thumbnail")).column("thumbnail")[0].as_py()
+        found: bytes | None = self._records([id]).column("thumbnail")[0].as_py()
         return found
+
+    def _records(self, ids: Sequence[str]) -> pa.Table:
+        if not self._items.has(RECORD_SUM):
+            return self._by_id(ids, (*ITEM_COLUMNS, "thumbnail"))
+        found = self._by_id(ids, (*ITEM_COLUMNS, "added", "thumbnail", RECORD_SUM))
+        self._refuse(ids, same_sums(found.column(RECORD_SUM), record_sums(found)), "its texts, times, box or thumbnail")
+        return found
+
+    def _refuse(self, ids: Sequence[str], good: NDArray[np.bool_], what: str) -> None:
+        damaged = tuple(one for one, fine in zip(ids, good.tolist(), strict=True) if not fine)
+        if damaged:
+            raise DamagedError(
+                f"{self.path}: item {damaged[0]!r} is damaged: {what} are not what was stored ({len(damaged)} of {len(ids)}); "
+                "verify the gallery to see what else is",
+                damaged,
+            )
 
     def descriptor(self, ids: Sequence[str]) -> Descriptor:
         """Vectors in half precision, without spatial maps, in the order of ``ids``.
 
         Raises:
             DataError: an id is not there.
+            DamagedError: the vectors of an item are not what was stored.
         """
-        return self.shape.block(self._by_id(ids, (*SCAN_COLUMNS, *self.shape.vector_columns))).descriptor
+        found = self._by_id(ids, self._scanned())
+        self._refuse(ids, self.shape.intact(found), "its vectors")
+        return self.shape.vectors(found)
+
+    def _scanned(self) -> tuple[str, ...]:
+        """The columns that a scan reads."""
+        return (*SCAN_COLUMNS, *self.shape.vector_columns, *([VECTOR_SUM] if self._items.has(VECTOR_SUM) else []))
 
     def spatial(self, ids: Sequence[str]) -> Descriptor:
         """As ``descriptor``, with spatial (N, T, S) in half precision and saliency (N, T) in float32.
 
         Raises:
             DataError: an id is not there.
+            DamagedError: vectors or maps of an item are not what was stored.
             UsageError: this gallery keeps no spatial maps.
         """
         if self._maps is None:
@@ -170,15 +209,20 @@ class GalleryReader:
 
         Raises:
             DataError: a row is gone.
+            DamagedError: the vectors of an item are not what was stored.
         """
         wanted = f"{ROW} IN ({', '.join(map(str, rows.tolist()))})" if len(rows) else "FALSE"
-        found = self._items.select((*SCAN_COLUMNS, *self.shape.vector_columns), wanted)
+        found = self._items.select(self._scanned(), wanted)
         where = pc.index_in(pa.array(rows, pa.uint64()), value_set=found.column(ROW))
         if where.null_count:
             raise DataError(
                 f"{self.path}: {where.null_count} of {len(rows)} rows are gone; take in what has changed first"
             )
-        return self.shape.block(found.take(where))
+        block = self.shape.block(found.take(where))
+        if len(block.damaged):
+            ids = found.take(where).column("id").to_pylist()
+            self._refuse(ids, ~np.isin(rows, block.damaged.rows), "its vectors")
+        return block
 
     def rows(self) -> NDArray[np.uint64]:
         """The row numbers of all items, sorted; no column is read."""
@@ -197,7 +241,7 @@ class GalleryReader:
         """
         if rows < 1:
             raise UsageError(f"rows must be positive, got {rows}")
-        for batch in self._items.batches((*SCAN_COLUMNS, *self.shape.vector_columns), span, rows):
+        for batch in self._items.batches(self._scanned(), span, rows):
             yield self.shape.block(batch)
 
     def changes(self, known: NDArray[np.uint64], *, rows: int = 8192, span: tuple[int, int | None] = _WHOLE) -> Changes:
@@ -217,8 +261,7 @@ class GalleryReader:
     def _some_blocks(self, wanted: NDArray[np.uint64], rows: int) -> Iterator[Block]:
         if not len(wanted):
             return
-        columns = (*SCAN_COLUMNS, *self.shape.vector_columns)
-        for batch in self._items.batches(columns, (int(wanted[0]), int(wanted[-1]) + 1), rows):
+        for batch in self._items.batches(self._scanned(), (int(wanted[0]), int(wanted[-1]) + 1), rows):
             kept = batch.filter(pa.array(np.isin(batch.column(ROW).to_numpy(), wanted)))
             if len(kept):
                 yield self.shape.block(kept)
@@ -239,22 +282,34 @@ class GalleryReader:
             version=dataset.version,
             files=len(dataset.get_fragments()),
             bytes=self._place.bytes(),
+            sealed=self.sealed,
         )
 
-    def export_parquet(self, path: Path | str) -> int:
+    def verify(self) -> Verification:
+        """Reads everything, and compares it with its checksums; without them, looks for what no descriptor can hold.
+
+        Raises:
+            DataError: a file cannot be read at all.
+        """
+        return verified(self.shape, self._items, self._maps)
+
+    def export_parquet(self, path: Path | str, *, left_out: Callable[[str], None] | None = None) -> int:
         """Writes everything but the audit log to one Parquet file, from which ``import_parquet`` makes the same items.
 
         Args:
             path: the file; written under another name first, so that it is whole or not there.
+            left_out: is told the id of each damaged item, which is then left out; unless given, damage is an error.
 
         Returns:
             How many items.
 
         Raises:
-            DataError: the file cannot be written, or the gallery is damaged.
+            DataError: the file cannot be written, or cannot be read.
+            DamagedError: an item is not what was stored.
         """
-        names = self.shape.item_schema().names
-        return write_parquet(Path(path), self.shape, self._items.batches(names, _WHOLE, 512), self._maps)
+        return write_parquet(
+            Path(path), self.shape, intact_rows(self.shape, self._items, self._maps, left_out), self._maps
+        )
 
     def _found(self, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """The rows of those of the ids that are there, in no particular order."""

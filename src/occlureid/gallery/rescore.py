@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from occlureid.gallery.hits import Hit, PartReason, Reason, SearchResult
+from occlureid.gallery.hits import NAMED, Hit, PartReason, Reason, SearchResult
 from occlureid.gallery.openset import Calibration
 from occlureid.gallery.records import Columns
 from occlureid.gallery.scan import scan_rule
@@ -120,6 +121,7 @@ class Tally:
         self.searched = 0
         self.incomparable = 0
         self.exact = True
+        self._damaged: dict[str, None] = {}
 
     def add(self, scores: Scores) -> None:
         """Takes further items into account."""
@@ -132,6 +134,10 @@ class Tally:
         if len(self._hits) == self._k:
             self.worst = self._hits[-1].distance
 
+    def leave_out(self, ids: Iterable[str]) -> None:
+        """Notes items that are damaged."""
+        self._damaged |= dict.fromkeys(ids)
+
     def result(self, calibration: Calibration | None) -> SearchResult:
         """The answer as it stands."""
         hits, absent = self._hits, None
@@ -139,4 +145,7 @@ class Tally:
             verdicts = [calibration.verdict(hit.distance) for hit in hits]
             hits = [replace(hit, probable=v == "likely", verdict=v) for hit, v in zip(hits, verdicts, strict=True)]
             absent = calibration.absent(verdicts)
-        return SearchResult(tuple(hits), self.searched, self.incomparable, self.exact, 1.0, absent)
+        return SearchResult(
+            tuple(hits), self.searched, self.incomparable, self.exact, 1.0, absent,
+            len(self._damaged), tuple(self._damaged)[:NAMED],
+        )  # fmt: skip

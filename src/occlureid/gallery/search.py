@@ -13,15 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from threading import Lock
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from occlureid.errors import DataError, ShapeError, UsageError
+from occlureid.errors import DamagedError, DataError, ShapeError, UsageError
 from occlureid.gallery.asking import EVERYTHING, Asking
 from occlureid.gallery.hits import SearchResult
 from occlureid.gallery.holding import Held, Refreshed, block_rows, caught_up
 from occlureid.gallery.openset import Calibration
-from occlureid.gallery.records import Filter
+from occlureid.gallery.records import Columns, Filter
 from occlureid.gallery.rescore import Tally, rescore, without_maps
 from occlureid.gallery.scan import Shard, prepare_probe, prepare_shard, scan_rule
 from occlureid.gallery.selection import Selection
@@ -96,6 +97,11 @@ class Searcher(Asking):
     def nbytes(self) -> int:
         """Bytes of what is held."""
         return sum(shard.nbytes for shard in self._held.shards)
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """The ids of items that are left out of every search, as far as is known by now: they are not what was stored."""
+        return tuple(self._held.damaged.ids.to_pylist())
 
     # -- keeping up ----------------------------------------------------------------------------------------------------
 
@@ -179,14 +185,25 @@ class Searcher(Asking):
 
     def _search(self, held: Held, query: Descriptor, job: Job) -> list[Tally]:
         tallies = [Tally(job.k) for _ in range(len(query))]
+        self._leave_out(held.damaged, job, tallies)
         if len(held.shards):
             self._look(held.shards, query, job, tallies)
         if not held.complete:
             rows = block_rows(self._source, held.template, self._memory)
-            for block in self._source.changes(held.rows(), rows=rows, span=self._span).blocks:
+            for block in self._source.changes(held.known(), rows=rows, span=self._span).blocks:
+                self._leave_out(block.damaged, job, tallies)
+                if not len(block.columns):
+                    continue
                 shard = prepare_shard(self._base, block, keep=True)
                 self._look((shard,), query, job, tallies)
         return tallies
+
+    @staticmethod
+    def _leave_out(damaged: Columns, job: Job, tallies: list[Tally]) -> None:
+        if len(damaged):
+            ids = damaged[job.filter.mask(damaged)].ids.to_pylist()
+            for tally in tallies:
+                tally.leave_out(ids)
 
     def _look(self, shards: tuple[Shard, ...], query: Descriptor, job: Job, tallies: list[Tally]) -> None:
         """Takes some items into account."""
@@ -230,11 +247,21 @@ class Searcher(Asking):
         if len(places) == 0:
             return
         columns, exact = wanted.take(places)
-        if self._rule.spatial_weight > 0:
-            exact = self._source.spatial(columns.ids.to_pylist())
-        elif exact is None:
-            exact = self._source.take(columns.rows).descriptor
-        tally.add(rescore(self._rule, query, columns, exact))
+        while len(columns):
+            try:
+                if self._rule.spatial_weight > 0:
+                    exact = self._source.spatial(columns.ids.to_pylist())
+                elif exact is None:
+                    exact = self._source.take(columns.rows).descriptor
+            except DamagedError as error:
+                tally.leave_out(error.ids)
+                good = ~np.isin(np.array(columns.ids.to_pylist(), dtype=object), error.ids)
+                if good.all():
+                    raise
+                columns = columns[good]
+            else:
+                tally.add(rescore(self._rule, query, columns, exact))
+                return
 
 
 def _possible(floors: Tensor, places: Tensor, worst: float) -> Tensor:

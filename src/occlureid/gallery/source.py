@@ -71,6 +71,7 @@ class Source(Protocol):
 
         Raises:
             DataError: a row is gone.
+            DamagedError: the vectors of an item are not what was stored.
         """
 
     def spatial(self, ids: Sequence[str]) -> Descriptor:
@@ -78,6 +79,7 @@ class Source(Protocol):
 
         Raises:
             DataError: an id is gone.
+            DamagedError: vectors or maps of an item are not what was stored.
         """
 
 

@@ -9,78 +9,50 @@ What is promised:
 - After ``erase`` no file below the folder has a byte of what was erased, old versions and leavings of killed writers
   included. (What a disk keeps in blocks that no file uses any more, and backups, are beyond the reach of a program.)
 - ``expire`` counts an item's age from when it was taken, and from when it was added where that is not known. An item that
-  would expire at once, or lies more than a day in the future, is refused when it is added.
+  would expire at once, or lies more than a day in the future, is refused when it is added. Where the clock looks as if it had
+  jumped, nothing expires until somebody says that it is right.
+- Items carry checksums of what was acknowledged (``checksums``), compared whenever they are read: a damaged item is left out of
+  searches, counted and named, and is an error where it is asked for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from occlureid.errors import DataError
-from occlureid.gallery.audit import AuditLog
+from occlureid.errors import DataError, UsageError
+from occlureid.gallery.checksums import MAP_SUM, RECORD_SUM, VECTOR_SUM
 from occlureid.gallery.exchange import read_parquet
 from occlureid.gallery.filling import add_images
 from occlureid.gallery.flush import Flusher
-from occlureid.gallery.layout import ROW, Block, Shape
+from occlureid.gallery.layout import Block, Shape
 from occlureid.gallery.like import DescribesImages, MakesDescriptors, values_of
 from occlureid.gallery.lock import only_writer
-from occlureid.gallery.maps import Maps
 from occlureid.gallery.place import Place, new_folder
-from occlureid.gallery.reading import Changes, GalleryReader, GalleryStats
+from occlureid.gallery.reading import Changes, GalleryStats
 from occlureid.gallery.records import Filter, Item
-from occlureid.gallery.table import ROWS_PER_FILE, Table
+from occlureid.gallery.reserve import said_if_full
+from occlureid.gallery.retention import Expiry, expiry
+from occlureid.gallery.table import Table
+from occlureid.gallery.verification import sealed_maps, sealed_rows
+from occlureid.gallery.writing import AddResult, GalleryWriter
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor
 
 __all__ = ["AddResult", "Block", "Changes", "Gallery", "GalleryStats"]
 
-_SMALL_FILES = 64
-_KEPT_FOR_READERS = 600.0
-_TOLERANCE = 86_400.0
-_EXPIRE_EVERY = 3600.0
 
-
-@dataclass(frozen=True, slots=True)
-class AddResult:
-    """What came of adding.
-
-    Attributes:
-        added: items that are new.
-        present: items whose id was there already; those were left as they are.
-        version: of the gallery, which has all of them.
-    """
-
-    added: int
-    present: int
-    version: int
-
-
-class Gallery(GalleryReader):
+class Gallery(GalleryWriter):
     """A gallery of described crops; made by ``create``, or ``open``.
 
     Attributes:
         shape: fingerprint, rule, sizes and retention; also as attributes of the gallery itself.
         audit: the log of who did what. Searches are written to it by whoever searches.
     """
-
-    def __init__(
-        self, place: Place, shape: Shape, audit: Path | str | None, clock: Callable[[], float], patience: float
-    ) -> None:
-        self._flush = Flusher(place.folder)
-        local = shape.local_size
-        maps = Maps(Table(place.maps, self._flush), local) if local is not None else None
-        super().__init__(place, shape, Table(place.items, self._flush), maps)
-        self._clock = clock
-        self._patience = patience
-        self._expired_at = -np.inf
-        self.audit = AuditLog(place.audit_path(audit), bytes.fromhex(shape.key), clock)
 
     @classmethod
     def create(
@@ -99,6 +71,7 @@ class Gallery(GalleryReader):
         by: str = "local",
         clock: Callable[[], float] = time.time,
         patience: float = 60.0,
+        exist_ok: bool = False,
     ) -> Gallery:
         """Makes an empty gallery.
 
@@ -117,23 +90,40 @@ class Gallery(GalleryReader):
             by: who makes it.
             clock: gives the seconds since 1970.
             patience: seconds to wait for another writer.
+            exist_ok: open the gallery that is there already, if it was made for the same descriptors, rule and retention.
 
         Raises:
-            DataError: there is something at ``path`` already (it is not touched), or it cannot be written.
+            DataError: there is something else at ``path`` already (it is not touched), or it cannot be written.
             UsageError: a value is out of range, or the extra ``gallery`` is not installed.
         """
         given = (fingerprint, rule, global_size, parts, part_size, local_size)
         shape = Shape(*values_of(like, given), retention)
         place = Place.of(path)
         place.audit_path(audit)
+        if exist_ok and place.folder is not None and (place.folder / "items.lance").is_dir():
+            return cls._same(shape, path, audit, clock, patience)
         with new_folder(place) as made:
             flush = Flusher(made.folder)
             if shape.local_size is not None:
-                Table.create(made.maps, shape.map_schema(), flush)
-            Table.create(made.items, shape.item_schema(), flush)
+                Table.create(made.maps, shape.map_schema(sealed=True), flush)
+            Table.create(made.items, shape.item_schema(sealed=True), flush)
         gallery = cls(place, shape, audit, clock, patience)
         gallery.audit.write(by, "create")
         return gallery
+
+    @classmethod
+    def _same(
+        cls, shape: Shape, path: Path | str, audit: Path | str | None, clock: Callable[[], float], patience: float
+    ) -> Gallery:
+        found = cls.open(path, audit=audit, clock=clock, patience=patience)
+        there = found.shape
+        other = [n for n in shape.__dataclass_fields__ if n != "key" and getattr(shape, n) != getattr(there, n)]
+        if other:
+            raise DataError(
+                f"{found.path}: is there already, with {other[0]} {getattr(there, other[0])!r}, not "
+                f"{getattr(shape, other[0])!r}; open it as it is, or create another elsewhere"
+            )
+        return found
 
     @classmethod
     def open(
@@ -160,18 +150,21 @@ class Gallery(GalleryReader):
         place.require()
         items = Table(place.items, lambda: None)
         shape = Shape.from_metadata(items.latest().schema.metadata, place.items)
-        items.check(place.folder is not None, shape.item_schema())
+        items.check(place.folder is not None, shape.item_schema(sealed=True), shape.item_schema(sealed=False))
         if shape.local_size is not None:
             maps = Table(place.maps, lambda: None)
             if Shape.from_metadata(maps.latest().schema.metadata, place.maps) != shape:
                 raise DataError(f"{place.maps}: belongs to another gallery than {place.items}")
-            maps.check(place.folder is not None, shape.map_schema())
+            maps.check(place.folder is not None, shape.map_schema(sealed=True), shape.map_schema(sealed=False))
         return cls(place, shape, audit, clock, patience)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def add(self, items: Sequence[Item], descriptor: Descriptor, *, by: str) -> AddResult:
         """Adds items that are not there yet; to add the same again changes nothing. All are added, or none.
+
+        Once an hour, what is older than the gallery keeps items expires as well, unless that is in doubt (``expire``); the
+        result counts both.
 
         Local vectors of a gallery made without ``local_size`` are left out.
 
@@ -185,6 +178,7 @@ class Gallery(GalleryReader):
             ShapeError: it has another shape, or a value that is not finite, out of range or too large for half precision.
             DataError: items and descriptors differ in number, two items have one id, or an item is older than the gallery
                 keeps items, or in the future.
+            DiskFullError: there is no space left; the message says how much to free.
             BusyError: another process was writing all the time.
         """
         now = self._clock()
@@ -192,30 +186,7 @@ class Gallery(GalleryReader):
 
     def add_images(self, images: Iterable[Any], describer: DescribesImages, **options: Any) -> AddResult:
         """Describes images (samples, files, pictures in memory) and adds them, some at a time; see ``filling.add_images``."""
-        return AddResult(*add_images(self, images, describer, **options), self.version)
-
-    def _add(self, items: Sequence[Item], descriptor: Descriptor, by: str, added: Sequence[float]) -> AddResult:
-        self.shape.check(items, descriptor)
-        self._check_age(items, added)
-        with only_writer(self._place.folder, self._patience) as alone:
-            if self.shape.retention is not None and self._clock() - self._expired_at >= _EXPIRE_EVERY:
-                self._expire(self._clock(), by, alone)
-            present = set(self._rows_of([item.id for item in items])[1])
-            new = [index for index, item in enumerate(items) if item.id not in present]
-            if not new:
-                self._flush()  # they may be another writer's, who was killed before it came to that
-                return AddResult(0, len(items), self.version)
-            kept, vectors = [items[i] for i in new], descriptor[new]
-            ids = [item.id for item in kept]
-            self.audit.write(by, "add", state="begun", count=len(new), ids=ids)
-            if self._maps is not None:
-                self._maps.put(ids, self.shape.map_table(kept, vectors))
-            version = self._items.append(self.shape.item_table(kept, vectors, [added[i] for i in new]))
-            if not alone:
-                self._drop_doubles(ids)
-            self.audit.write(by, "add", count=len(new), ids=ids)
-            self._compact_if_due(alone)
-            return AddResult(len(new), len(items) - len(new), version)
+        return add_images(self, images, describer, **options)
 
     def remove(self, ids: Sequence[str], *, by: str) -> int:
         """Takes items out of the gallery at once; their bytes stay on disk until ``compact`` or ``erase``.
@@ -231,7 +202,7 @@ class Gallery(GalleryReader):
             BusyError: another process was writing all the time.
         """
         with only_writer(self._place.folder, self._patience):
-            return self._delete(*self._rows_of(ids), "remove", by)
+            return self._erased(*self._rows_of(ids), "remove", by)
 
     def erase(self, *, ids: Sequence[str] = (), person: str | None = None, by: str) -> int:
         """Takes items out of the gallery, and their bytes off the disk: vectors, maps, thumbnails, old versions.
@@ -247,6 +218,7 @@ class Gallery(GalleryReader):
             How many were there.
 
         Raises:
+            DiskFullError: there is no space left, not even with what is kept for erasing.
             BusyError: another process was writing all the time.
         """
         condition = Filter(persons=(person,)) if person is not None else None
@@ -255,24 +227,71 @@ class Gallery(GalleryReader):
             if condition is not None:
                 theirs = self.columns(condition)
                 rows, found = np.union1d(rows, theirs.rows), sorted({*found, *theirs.ids.to_pylist()})
-            count = self._delete(rows, found, "erase", by, done=lambda: self._clear(alone))
-            return count
+            return self._erased(rows, found, "erase", by, alone)
 
-    def expire(self, now: float | None = None, *, by: str) -> int:
-        """Erases what is older than the gallery keeps items. ``add`` does so too, once an hour.
+    def expiring(self, now: float | None = None) -> Expiry:
+        """What ``expire`` would erase, whether that is in doubt, and which items are from the future.
+
+        Args:
+            now: seconds since 1970, by the gallery's clock unless given.
+
+        Raises:
+            DataError: the gallery is damaged.
+        """
+        return expiry(self._items, self.shape.retention, self._clock() if now is None else now)
+
+    def expire(self, now: float | None = None, *, by: str, sure: bool = False) -> int:
+        """Erases what is older than the gallery keeps items. ``add`` does so too, once an hour, as long as nothing is in doubt.
 
         Args:
             now: seconds since 1970, by the gallery's clock unless given.
             by: who lets them expire.
+            sure: also where the clock is far ahead of the newest item, or more than a tenth of the gallery would go.
 
         Returns:
             How many expired; 0 for a gallery without retention.
 
         Raises:
+            UsageError: it is in doubt, and ``sure`` is not set. Nothing was erased.
+            DiskFullError: there is no space left, not even with what is kept for erasing.
             BusyError: another process was writing all the time.
         """
         with only_writer(self._place.folder, self._patience) as alone:
-            return self._expire(self._clock() if now is None else now, by, alone)
+            found = self.expiring(now)
+            if found.doubt is not None and not sure:
+                raise UsageError(
+                    f"{self.path}: {len(found)} items would expire, but {found.doubt}. Nothing was erased. If the clock is right "
+                    "and they are to go, say so: --yes, or sure=True"
+                )
+            return self._expire(found, by, alone)
+
+    def seal(self, *, by: str) -> bool:
+        """Gives every item the checksums of what it is now; for galleries from before there were any.
+
+        What no descriptor can hold is damaged, and stays so. A seal that is interrupted is simply repeated.
+
+        Args:
+            by: who seals it.
+
+        Returns:
+            Whether there was anything to seal.
+
+        Raises:
+            DiskFullError: there is no space left.
+            BusyError: another process was writing all the time.
+        """
+        with only_writer(self._place.folder, self._patience):
+            if self.sealed:
+                return False
+            self.audit.write(by, "seal", state="begun", count=len(self))
+            with said_if_full(self._place.folder, "The gallery is not sealed.", 16 * len(self)):
+                if self._maps is not None:
+                    self._maps.table.add_columns(sealed_maps, [MAP_SUM], ["spatial", "saliency"])
+                rows = self.shape.item_schema(sealed=False).names
+                self._items.add_columns(lambda some: sealed_rows(self.shape, some), [VECTOR_SUM, RECORD_SUM], rows)
+                self._flush()
+            self.audit.write(by, "seal", count=len(self))
+            return True
 
     def compact(self) -> None:
         """Joins small files, and takes removed items and old versions off the disk.
@@ -297,84 +316,7 @@ class Gallery(GalleryReader):
             FingerprintError: the file is of another model.
             DataError: the file is damaged, hostile or of another shape; the item concerned is named where there is one.
         """
-        added = present = 0
-        version = self.version
+        total = AddResult(0, 0, self.version)
         for items, descriptor, times in read_parquet(Path(path), self.shape, self._clock()):
-            result = self._add(items, descriptor, by, times)
-            added, present, version = added + result.added, present + result.present, result.version
-        return AddResult(added, present, version)
-
-    def _check_age(self, items: Sequence[Item], added: Sequence[float]) -> None:
-        if self.shape.retention is None:
-            return
-        now = self._clock()
-        for item, when in zip(items, added, strict=True):
-            taken = when if item.time is None else item.time
-            if not now - self.shape.retention <= taken <= now + _TOLERANCE:
-                raise DataError(
-                    f"item {item.id!r} is of time {taken:.0f}, now is {now:.0f}: this gallery keeps items for "
-                    f"{self.shape.retention:g} seconds; it would expire at once, or lies in the future"
-                )
-
-    def _expire(self, now: float, by: str, alone: bool) -> int:
-        if self.shape.retention is None:
-            return 0
-        self._expired_at = self._clock()
-        oldest = f"CAST('{now - self.shape.retention!r}' AS DOUBLE)"
-        found = self._items.select(["id"], f"COALESCE(time, added) < {oldest}")
-        if not len(found):
-            return 0
-        ids = found.column("id").to_pylist()
-        return self._delete(found.column(ROW).to_numpy(), ids, "expire", by, done=lambda: self._clear(alone))
-
-    def _delete(
-        self,
-        rows: NDArray[np.uint64],
-        ids: Sequence[str],
-        action: str,
-        by: str,
-        done: Callable[[], None] = lambda: None,
-    ) -> int:
-        self.audit.write(by, action, state="begun", count=len(ids), ids=ids)
-        # The item first: one without its map would be asked for, a map without its item never is
-        self._items.delete(rows)
-        if self._maps is not None:
-            self._maps.delete(ids)
-        self._flush()
-        done()
-        self.audit.write(by, action, count=len(ids), ids=ids)
-        return len(ids)
-
-    def _clear(self, alone: bool) -> None:
-        """Leaves on disk only what the gallery holds now."""
-        if self._maps is not None:
-            if alone:
-                self._maps.delete_others(self._items)
-            self._maps.table.compact()
-            self._maps.table.clear(older_than=0, alone=alone)
-        self._items.compact()
-        self._items.clear(older_than=0, alone=alone)
-
-    def _compact_if_due(self, alone: bool) -> None:
-        fragments = self._items.latest().get_fragments()
-        if sum(fragment.metadata.num_rows < ROWS_PER_FILE // 2 for fragment in fragments) <= _SMALL_FILES:
-            return
-        for table in [self._items] if self._maps is None else [self._items, self._maps.table]:
-            table.compact()
-            table.clear(older_than=_KEPT_FOR_READERS, alone=alone)
-
-    def _drop_doubles(self, ids: Sequence[str]) -> None:
-        """Where there are no locks, two writers may have added one id at the same moment: the first of the two stays.
-
-        Whoever comes second sees the first one's row, so one of the two always cleans up.
-        """
-        found = self._found(ids, ["id"])
-        order = np.argsort(found.column(ROW).to_numpy())
-        first: set[str] = set()
-        doubles = []
-        for row, one in zip(found.column(ROW).to_numpy()[order], np.array(found.column("id"))[order], strict=True):
-            if one in first:
-                doubles.append(row)
-            first.add(one)
-        if doubles:
-            self._items.delete(np.array(doubles, np.uint64))
+            total += self._add(items, descriptor, by, times)
+        return total

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +18,9 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from occlureid.errors import BusyError, DataError, OcclureidError, UsageError
-from occlureid.gallery.layout import ROW
+from occlureid.errors import BusyError, DataError
+from occlureid.gallery.library import clear_errors, lance
+from occlureid.gallery.rows import ROW
 
 __all__ = ["ROWS_PER_FILE", "Table", "lance"]
 
@@ -31,48 +31,6 @@ ROWS_PER_FILE = 32_768
 
 _ATTEMPTS = 6
 _MANIFEST = re.compile(r"\d+\.manifest")
-
-
-def lance() -> Any:
-    """The Lance library, loaded when it is first needed.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import lance as library
-        import lance.fragment
-        import lance.optimize
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"galleries need the package pylance ({error.name} is missing): pip install 'occlureid[gallery]'"
-        ) from error
-    return library
-
-
-@contextmanager
-def clear_errors(where: str) -> Iterator[None]:
-    """Turns what Lance raises about a table into a DataError that says where.
-
-    Raises:
-        DataError: the table cannot be read or written.
-    """
-    try:
-        yield
-    except OcclureidError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-        raise DataError(f"{where}: {_first_line(error)}") from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # a Rust panic is no Exception
-            raise
-        raise DataError(f"{where}: damaged: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    # Lance ends its messages with the place in its own source
-    text = re.sub(r",? ?/\S*?/rust/\S+\.rs:\d+:\d+", "", str(error)) or type(error).__name__
-    return text.splitlines()[0][:300]
 
 
 class Table:
@@ -86,6 +44,7 @@ class Table:
     def __init__(self, uri: str, flush: Callable[[], object]) -> None:
         self.uri = uri
         self._flush = flush
+        self._columns: frozenset[str] = frozenset()
 
     @classmethod
     def create(cls, uri: str, schema: pa.Schema, flush: Callable[[], object]) -> Table:
@@ -121,17 +80,27 @@ class Table:
             raise DataError(f"{self.uri}: damaged, or not a table of a gallery: version {found.version} names no rows")
         return found
 
-    def check(self, local: bool, schema: pa.Schema) -> None:
-        """Whether the table has this schema and, on a local disk, all files that its newest version names, in full size.
+    def has(self, column: str) -> bool:
+        """Whether there is a column; those that there are do not go away.
+
+        Raises:
+            DataError: there is no table, or it is damaged.
+        """
+        if column not in self._columns:
+            self._columns = frozenset(self.latest().schema.names)
+        return column in self._columns
+
+    def check(self, local: bool, *schemas: pa.Schema) -> None:
+        """Whether the table has one of these schemas and, on a local disk, all files that its newest version names, in full size.
 
         Raises:
             DataError: it does not.
         """
         for attempt in range(_ATTEMPTS):
             found = self.latest()
-            if found.schema.remove_metadata() != schema.remove_metadata():
+            if not any(found.schema.remove_metadata() == schema.remove_metadata() for schema in schemas):
                 raise DataError(
-                    f"{self.uri}: expected the columns {schema.names} of their types, got {found.schema.names}"
+                    f"{self.uri}: expected the columns {schemas[0].names} of their types, got {found.schema.names}"
                 )
             wrong = None
             if local:
@@ -268,28 +237,35 @@ class Table:
 
         return self._retried(attempt)
 
-    def compact(self) -> None:
+    def compact(self, after_each: Callable[[], None] | None = None) -> None:
         """Rewrites files that are small or have deleted rows.
+
+        Args:
+            after_each: if given, one file is rewritten at a time, and this done after it.
 
         Raises:
             BusyError: other writers came first every time.
             DataError: the table cannot be written.
         """
 
-        def attempt(current: Any) -> None:
+        def attempt(current: Any) -> bool:
             optimize = lance().optimize.Compaction
             options = {
                 "target_rows_per_fragment": ROWS_PER_FILE,
                 "materialize_deletions": True,
                 "materialize_deletions_threshold": 0.0,
             }
-            rewrites = [task.execute(current) for task in optimize.plan(current, options).tasks]
+            tasks = optimize.plan(current, options).tasks
+            rewrites = [task.execute(current) for task in (tasks if after_each is None else tasks[:1])]
             if rewrites:
                 self._flush()
                 optimize.commit(current, rewrites)
                 self._flush()
+            return after_each is not None and len(tasks) > 1
 
-        self._retried(attempt)
+        while self._retried(attempt):
+            if after_each is not None:
+                after_each()
 
     def clear(self, *, older_than: float, alone: bool) -> None:
         """Removes old versions, and the files that only they name.
@@ -304,6 +280,35 @@ class Table:
         with clear_errors(self.uri):
             self.latest().cleanup_old_versions(older_than=timedelta(seconds=older_than), delete_unverified=alone)
         self._flush()
+
+    def add_columns(
+        self, made: Callable[[pa.RecordBatch], pa.RecordBatch], names: Sequence[str], read: Sequence[str]
+    ) -> None:
+        """Adds columns to all rows, in one commit: those that are there stay in their files.
+
+        Args:
+            made: from a batch of rows to the batch of their new columns.
+            names: of the new columns.
+            read: the columns that it needs.
+
+        Raises:
+            BusyError: other writers came first every time.
+            DataError: the table cannot be written.
+        """
+
+        def attempt(current: Any) -> None:
+            if set(names) <= set(current.schema.names):
+                return
+            changed, schema = [], None
+            for fragment in current.get_fragments():
+                metadata, schema = fragment.merge_columns(made, columns=list(read))
+                changed.append(metadata)
+            if schema is None:  # there is no row yet
+                empty = made(pa.RecordBatch.from_pylist([], current.schema))
+                schema = pa.schema([*current.schema, *empty.schema], metadata=current.schema.metadata)
+            self._commit(lance().LanceOperation.Merge(changed, schema), current.version)
+
+        self._retried(attempt)
 
     def _commit(self, operation: Any, read_version: int) -> int:
         self._flush()

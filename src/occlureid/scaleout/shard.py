@@ -104,10 +104,11 @@ class Striped:
         for stripe in np.split(wanted, np.flatnonzero(np.diff(wanted // np.uint64(self._stripe))) + 1):
             for block in self._source.blocks(rows=rows, span=(int(stripe[0]), int(stripe[-1]) + 1)):
                 kept = np.flatnonzero(np.isin(block.columns.rows, stripe))
-                if len(kept) == len(block.columns):
+                damaged = block.damaged[np.isin(block.damaged.rows, stripe)]
+                if len(kept) == len(block.columns) and len(damaged) == len(block.damaged):
                     yield block
-                elif len(kept):
-                    yield Block(block.columns[kept], block.descriptor[kept.tolist()])
+                elif len(kept) or len(damaged):
+                    yield Block(block.columns[kept], block.descriptor[kept.tolist()], damaged)
 
 
 def _inside(rows: NDArray[np.uint64], span: tuple[int, int | None]) -> NDArray[np.uint64]:

@@ -22,9 +22,9 @@ Routes ("multipart" is multipart/form-data; all else is JSON, in and out; models
     add     POST    /api/galleries/{gallery}/items             multipart images, fields     Added
     search  GET     /api/galleries/{gallery}/item              ?id=                         ItemOut
     search  GET     /api/galleries/{gallery}/thumbnail         ?id=                         image/jpeg, 404 without one
-    add     POST    /api/galleries/{gallery}/remove            Ids                          Count
-    admin   POST    /api/galleries/{gallery}/erase             EraseRequest                 Count
-    admin   POST    /api/galleries/{gallery}/expire                                         Count
+    add     POST    /api/galleries/{gallery}/remove            Ids                          TakenOut
+    admin   POST    /api/galleries/{gallery}/erase             EraseRequest                 TakenOut
+    admin   POST    /api/galleries/{gallery}/expire            ExpireQuery                  Expired
     search  POST    /api/galleries/{gallery}/search/images     multipart images, query      Answer
     search  POST    /api/galleries/{gallery}/search/items      SearchByItems                Answer
     search  POST    /api/galleries/{gallery}/search/descriptor SearchByDescriptor           Answer

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from occlureid.errors import DataError
+from occlureid.service.ageing import Ageing
 from occlureid.service.describer import BatchedDescriber
 from occlureid.service.front import Activity
 from occlureid.service.jobs import JobBoard
@@ -45,6 +46,7 @@ class Engine:
         self.shelf = Shelf(folder, describer, settings)
         self.searches = Searches(settings)
         self.jobs = JobBoard(settings, describer)
+        self.ageing = Ageing(self.shelf, settings.expire_seconds)
         self.activity = Activity()
         self.metrics = Metrics(self._readings)
 
@@ -58,9 +60,11 @@ class Engine:
         self.describer.start()
         self.searches.start()
         self.jobs.start()
+        self.ageing.start()
 
     def close(self) -> None:
         """Finishes what was accepted, and ends."""
+        self.ageing.close()
         self.jobs.close()  # they describe
         self.searches.close()
         self.describer.close()

@@ -43,6 +43,8 @@ class _Job:
     done: int = 0
     added: int = 0
     present: int = 0
+    expired: int = 0
+    overdue: int = 0
     errors: list[JobError] = field(default_factory=list)
     error_count: int = 0
     cancelled: bool = False
@@ -50,7 +52,8 @@ class _Job:
     def report(self) -> JobOut:
         return JobOut(
             id=self.id, kind=self.kind, gallery=self.opened.name, by=self.by, state=self.state, done=self.done,
-            of=self.of, added=self.added, present=self.present, errors=list(self.errors), error_count=self.error_count,
+            of=self.of, added=self.added, present=self.present, expired=self.expired, overdue=self.overdue,
+            errors=list(self.errors), error_count=self.error_count,
         )  # fmt: skip
 
     def fail(self, item: str | None, message: str) -> None:
@@ -226,6 +229,8 @@ class JobBoard:
         else:
             job.added += result.added
             job.present += result.present
+            job.expired += result.expired
+            job.overdue = max(job.overdue, result.overdue)
         job.done += len(pairs)
 
 

@@ -20,6 +20,8 @@ __all__ = [
     "Count",
     "CropFields",
     "EraseRequest",
+    "ExpireQuery",
+    "Expired",
     "GalleryInfo",
     "GalleryList",
     "GalleryName",
@@ -38,6 +40,7 @@ __all__ = [
     "PartOut",
     "Problem",
     "RegionOut",
+    "TakenOut",
 ]
 
 MAX_IDS = 1000
@@ -206,6 +209,7 @@ class GalleryStats(Response):
     version: int
     files: int
     bytes: int | None
+    sealed: bool = Field(description="Whether every item has checksums, so that damage is seen.")
     retention: float | None
     parts: list[PartOut]
     calibration: CalibrationOut | None
@@ -236,6 +240,8 @@ class Added(Response):
     added: int
     present: int = Field(description="Items whose id was there already; left as they are.")
     version: int
+    expired: int = Field(description="Older items that expired meanwhile.")
+    overdue: int = Field(description="Older items that did not, because that is in doubt; the route expire says why.")
 
 
 class ItemsQuery(BaseModel):
@@ -298,6 +304,33 @@ class Count(Response):
     count: int
 
 
+class TakenOut(Response):
+    """What was taken out."""
+
+    count: int = Field(description="How many items.")
+    missing: list[str] = Field(description="Ids that were named and are not there; 404 where nothing is.")
+
+
+class ExpireQuery(BaseModel):
+    """How to expire."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sure: bool = Field(
+        False,
+        description="Also where the clock is far ahead of the newest item, or more than a tenth of the gallery would go.",
+    )
+
+
+class Expired(Response):
+    """What expired."""
+
+    count: int = Field(description="How many items.")
+    future: list[str] = Field(
+        description="The first hundred items that are from the future, by the clock: they would be kept too long."
+    )
+
+
 # -- audit and jobs ----------------------------------------------------------------------------------------------------
 
 
@@ -349,6 +382,8 @@ class JobOut(Response):
     of: int
     added: int
     present: int
+    expired: int
+    overdue: int
     errors: list[JobError] = Field(description="The first hundred.")
     error_count: int
 

@@ -13,7 +13,16 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from occlureid.errors import BusyError, DataError, FingerprintError, OcclureidError, ShapeError, UsageError
+from occlureid.errors import (
+    BusyError,
+    DamagedError,
+    DataError,
+    DiskFullError,
+    FingerprintError,
+    OcclureidError,
+    ShapeError,
+    UsageError,
+)
 
 __all__ = ["PROBLEMS", "add_handlers", "explain_invalid", "problem", "refuse", "said"]
 
@@ -22,6 +31,8 @@ _LONGEST = 2000
 _PATH = re.compile(r"(?:[a-z]+://|(?<![\w.]))/[^\s'\":;,()<>]+")
 _STATUS: tuple[tuple[type[OcclureidError], int], ...] = (
     (BusyError, 503),
+    (DiskFullError, 507),
+    (DamagedError, 500),
     (FingerprintError, 409),
     (ShapeError, 422),
     (DataError, 422),
@@ -44,6 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         422: "A value is not what was expected.",
         500: "Something on the server is damaged; its log says what.",
         503: "The service is busy or stops; try again.",
+        507: "The disk is full; the message says how much to free.",
     }.items()
 }
 """For the ``responses`` of every route."""

@@ -186,6 +186,7 @@ def _stats(opened: OpenGallery) -> GalleryStats:
         version=stats.version,
         files=stats.files,
         bytes=stats.bytes,
+        sealed=stats.sealed,
         retention=gallery.shape.retention,
         parts=parts_of(opened),
         calibration=calibration_out(threshold.calibration),

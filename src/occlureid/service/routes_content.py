@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from occlureid.data.images import cut_box
 from occlureid.gallery.records import Filter
+from occlureid.gallery.store import Gallery
 from occlureid.service.descriptors import read_descriptor
 from occlureid.service.engine import Engine
 from occlureid.service.forms import Upload, form_schema, upload_of
@@ -19,13 +20,15 @@ from occlureid.service.models import (
     AuditEvent,
     AuditPage,
     AuditQuery,
-    Count,
     EraseRequest,
+    Expired,
+    ExpireQuery,
     Ids,
     ItemOut,
     ItemPage,
     ItemsQuery,
     JobOut,
+    TakenOut,
     Text,
 )
 from occlureid.service.pictures import open_picture
@@ -91,7 +94,13 @@ def _add_items(app: FastAPI, engine: Engine) -> None:
         opened = engine.shelf.get(gallery)
         fields = fields_of(upload)
         result = add_crops(opened, engine.describer, engine.settings, fields, upload.images, by=caller.name)
-        return Added(added=result.added, present=result.present, version=result.version)
+        return Added(
+            added=result.added,
+            present=result.present,
+            version=result.version,
+            expired=result.expired,
+            overdue=result.overdue,
+        )
 
     @app.get("/api/galleries/{gallery}/item", **needs("search"))
     def describe_item(gallery: GalleryPath, id: ItemQuery) -> ItemOut:
@@ -114,22 +123,48 @@ def _add_items(app: FastAPI, engine: Engine) -> None:
 
 def _add_removals(app: FastAPI, engine: Engine) -> None:
     @app.post("/api/galleries/{gallery}/remove", **needs("add"))
-    def remove_items(gallery: GalleryPath, which: Ids, caller: Who) -> Count:
-        """Takes items out of the gallery; those that are not there are passed over. Their bytes stay until erased."""
+    def remove_items(gallery: GalleryPath, which: Ids, caller: Who) -> TakenOut:
+        """Takes items out of the gallery. Their bytes stay until erased. 404 if none of them is there."""
         with engine.shelf.get(gallery).writing() as content:
-            return Count(count=content.remove(which.ids, by=caller.name))
+            missing = _missing(content, which.ids)
+            return _taken_out(gallery, content.remove(which.ids, by=caller.name), missing)
 
     @app.post("/api/galleries/{gallery}/erase", **needs("admin"))
-    def erase_items(gallery: GalleryPath, which: EraseRequest, caller: Who) -> Count:
-        """Takes items out of the gallery, and every byte of them off the disk: these, and all of a person."""
+    def erase_items(gallery: GalleryPath, which: EraseRequest, caller: Who) -> TakenOut:
+        """Takes items out of the gallery, and every byte of them off the disk: these, and all of a person.
+
+        404 if nobody of them is there; what was removed before is off the disk then all the same.
+        """
         with engine.shelf.get(gallery).writing() as content:
-            return Count(count=content.erase(ids=which.ids, person=which.person, by=caller.name))
+            missing = _missing(content, which.ids)
+            if which.person is not None and not len(content.columns(Filter(persons=(which.person,)))):
+                missing.append(which.person)
+            return _taken_out(gallery, content.erase(ids=which.ids, person=which.person, by=caller.name), missing)
 
     @app.post("/api/galleries/{gallery}/expire", **needs("admin"))
-    def expire_items(gallery: GalleryPath, caller: Who) -> Count:
-        """Erases what is older than the gallery keeps items."""
+    def expire_items(gallery: GalleryPath, query: Annotated[ExpireQuery, Query()], caller: Who) -> Expired:
+        """Erases what is older than the gallery keeps items. 409 if that is in doubt, unless ``sure``; nothing is erased then."""
         with engine.shelf.get(gallery).writing() as content:
-            return Count(count=content.expire(by=caller.name))
+            found = content.expiring()
+            if found.doubt is not None and not query.sure:
+                raise refuse(
+                    409,
+                    f"{len(found)} items would expire, but {found.doubt}. Nothing was erased; to erase them, ask with sure",
+                )
+            count = content.expire(found.now, by=caller.name, sure=query.sure)
+            return Expired(count=count, future=list(found.future[:100]))
+
+
+def _missing(content: Gallery, ids: list[str]) -> list[str]:
+    there = set(content.columns(Filter(ids=tuple(ids))).ids.to_pylist()) if ids else set()
+    return [one for one in dict.fromkeys(ids) if one not in there]
+
+
+def _taken_out(gallery: str, count: int, missing: list[str]) -> TakenOut:
+    """Whoever names somebody who is not there must not take the answer for a success."""
+    if not count:
+        raise refuse(404, f"gallery {gallery} has nobody of those named: {', '.join(map(repr, missing[:5]))}")
+    return TakenOut(count=count, missing=missing)
 
 
 def _add_searches(app: FastAPI, engine: Engine) -> None:

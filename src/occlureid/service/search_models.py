@@ -118,6 +118,10 @@ class Answer(Response):
     incomparable: int = Field(description="Those of them that share nothing with the query.")
     exact: bool = Field(description="Whether these are for certain the nearest.")
     coverage: float = Field(description="Share of the gallery that was searched.")
+    damaged: int = Field(
+        description="Items that passed the filter and were left out, because they are not what was stored."
+    )
+    damaged_ids: list[str] = Field(description="The first 20 of them.")
     absent: bool | None = Field(description="Whether the person is probably not there; null without a verdict.")
     calibration: CalibrationOut | None
     level: LevelOut | None = Field(description="By what the hits were judged; null where they have no verdict.")

@@ -109,6 +109,8 @@ class Searches:
             incomparable=result.incomparable,
             exact=result.exact,
             coverage=result.coverage,
+            damaged=result.damaged,
+            damaged_ids=list(result.damaged_ids),
             absent=absent,
             calibration=calibration_out(calibration),
             level=None if judging is None else level_out(judging),

@@ -42,5 +42,7 @@ class ServiceSettings(Settings):
     """searches, and groups of images, that may wait"""
     memory: int = Field(4 * 2**30, ge=1)
     """bytes that the searcher of one gallery may hold"""
+    expire_seconds: float = Field(3600, gt=0)
+    """time between two looks for items that are older than their gallery keeps them"""
     thumbnail: int = Field(256, ge=16, le=1024)
     """height and width that a thumbnail has at the most"""
