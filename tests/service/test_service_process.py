@@ -65,7 +65,13 @@ def test_sigterm_finishes_what_was_accepted(tmp_path: Path, method: methods.Meth
             refused = late.get("/api/about")
         assert (refused.status_code, refused.json()["detail"]) == (503, "the service stops")
         assert late.get("/api/health").json() == {"state": "stopping"}
-        assert adding.result().json() == {"added": 2, "present": 0, "version": adding.result().json()["version"]}
+        assert adding.result().json() == {
+            "added": 2,
+            "present": 0,
+            "version": adding.result().json()["version"],
+            "expired": 0,
+            "overdue": 0,
+        }
         out, _ = server.communicate(timeout=60)
     assert (server.returncode, out.strip()) == (0, "ended well")
     assert [item.id for item in Gallery.open(tmp_path / "galleries" / "one").items()] == [

@@ -97,7 +97,7 @@ def test_thumbnails_are_new_small_jpeg_files(client: TestClient, tmp_path: Path)
     said = client.post(
         "/api/galleries/thumbs/items", files=images([big + b"secret behind"]), data=form("fields", [fields(0)])
     )
-    assert said.json() == {"added": 1, "present": 0, "version": said.json()["version"]}
+    assert said.json() == {"added": 1, "present": 0, "version": said.json()["version"], "expired": 0, "overdue": 0}
     answer = client.get("/api/galleries/thumbs/thumbnail", params={"id": "item-0"})
     (tmp_path / "thumb.jpg").write_bytes(answer.content)
     with Image.open(tmp_path / "thumb.jpg", formats=["JPEG"]) as shown:
@@ -266,12 +266,26 @@ def test_removing_erasing_and_expiring(tmp_path: Path, describer: BatchedDescrib
         fill(client, 6)
         url = "/api/galleries/one"
         assert len(ids(client.post(f"{url}/search/items", json={"ids": ["item-0"]}))) == 5
-        assert client.post(f"{url}/remove", json={"ids": ["item-1", "nobody"]}).json() == {"count": 1}
+        assert client.post(f"{url}/remove", json={"ids": ["item-1", "nobody"]}).json() == {
+            "count": 1,
+            "missing": ["nobody"],
+        }
         assert "item-1" not in ids(client.post(f"{url}/search/items", json={"ids": ["item-0"]}))
-        assert client.post(f"{url}/erase", json={"ids": ["item-2"], "person": "p2"}).json() == {"count": 3}
+        assert client.post(f"{url}/erase", json={"ids": ["item-2"], "person": "p2"}).json() == {
+            "count": 3,
+            "missing": [],
+        }
         assert ids(client.post(f"{url}/search/items", json={"ids": ["item-0"]})) == ["item-3"]
         assert client.post(f"{url}/erase", json={}).status_code == 422
-        assert client.post(f"{url}/expire").json() == {"count": 0}
+        for action, named in (
+            ("remove", {"ids": ["item-1"]}),
+            ("erase", {"ids": ["item-1"]}),
+            ("erase", {"person": "p9"}),
+        ):
+            said = client.post(f"{url}/{action}", json=named)
+            assert said.status_code == 404
+            assert "nobody of those named" in said.json()["detail"]
+        assert client.post(f"{url}/expire").json() == {"count": 0, "future": []}
         assert client.post("/api/galleries", json={"name": "brief", "retention": 3600}).status_code == 201
         old = client.post(
             "/api/galleries/brief/items", files=images([crop(1)]), data=form("fields", [fields(1, time=1000.0)])

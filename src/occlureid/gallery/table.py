@@ -305,7 +305,8 @@ class Table:
                 changed.append(metadata)
             if schema is None:  # there is no row yet
                 empty = made(pa.RecordBatch.from_pylist([], current.schema))
-                schema = pa.schema([*current.schema, *empty.schema], metadata=current.schema.metadata)
+                joined = pa.schema([*current.schema, *empty.schema], metadata=current.schema.metadata)
+                schema = lance().schema.LanceSchema.from_pyarrow(joined)
             self._commit(lance().LanceOperation.Merge(changed, schema), current.version)
 
         self._retried(attempt)
