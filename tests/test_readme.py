@@ -29,7 +29,8 @@ def test_python_blocks_run(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    for _ in range(2 if "Gallery.create" in code else 1):  # who tries it tries it again
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert "rank-1" in capfd.readouterr().out
 
 
