@@ -28,9 +28,9 @@ import torch
 from numpy.typing import NDArray
 
 from occlureid.arithmetic import processor
-from occlureid.gallery import Gallery, Item
+from occlureid.gallery import Gallery, Item, layout
 from occlureid.gallery.checksums import row_sums
-from occlureid.gallery.layout import Block, Shape
+from occlureid.gallery.layout import Block
 from occlureid.gallery.records import Columns, Filter
 from occlureid.gallery.scan import prepare_probe
 from occlureid.gallery.search import Searcher
@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--loads", type=int, default=11, help="how often to load with and without checksums")
+    parser.add_argument("--loads", type=int, default=11, help="how often to load a gallery on disk")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", type=float, default=4.0, help="GiB that the searcher may hold")
     parser.add_argument("--folder", type=Path, help="where the file of items is made; the system's by default")
@@ -190,7 +190,7 @@ def measure(source: FileSource, arguments: argparse.Namespace) -> dict[str, obje
 
 
 def checking(source: FileSource, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
-    """What looking at checksums takes of loading a gallery on disk (global 512) into a searcher: with and without, in turn."""
+    """What checksums take of loading a gallery on disk (global 512) into a searcher, measured within the same loads."""
     stored = Gallery.create(
         folder, fingerprint=source.fingerprint, rule=RULE, global_size=2 * SIZE, parts=PARTS, part_size=SIZE
     )
@@ -198,27 +198,26 @@ def checking(source: FileSource, arguments: argparse.Namespace, folder: Path) ->
         items = [Item(id, "camera") for id in block.columns.ids.to_pylist()]
         both = block.descriptor.to(dtype=torch.float32)
         stored.add(items, replace(both, global_=torch.cat([both.global_, both.global_], 1)), by="benchmark")
-    seconds: dict[str, list[float]] = {"with": [], "without": [], "sums": []}
-    rows = np.ones((2048, 2 * SIZE + PARTS * SIZE), np.float16), np.ones((2048, PARTS), np.float32)
-    for _ in range(arguments.loads + 1):
-        for name in ("with", "without"):
-            gallery = Gallery.open(folder)
-            start = time.perf_counter()
-            if name == "with":
-                Searcher(gallery, memory=int(arguments.memory * 2**30))
-            else:  # neither sums nor a look for numbers that are not finite
-                with mock.patch.object(Shape, "_intact", staticmethod(lambda found, _: np.ones(len(found), np.bool_))):
-                    Searcher(gallery, memory=int(arguments.memory * 2**30))
-            seconds[name].append(time.perf_counter() - start)
+    spent, loads = 0.0, list[tuple[float, float]]()
+
+    def timed(*columns: NDArray[Any]) -> NDArray[np.uint64]:
+        nonlocal spent
         start = time.perf_counter()
-        row_sums(*rows)
-        seconds["sums"].append((time.perf_counter() - start) * len(source) / len(rows[0]))
-    middle = {name: statistics.median(times[1:]) for name, times in seconds.items()}  # the first round warms up
+        found = row_sums(*columns)
+        spent += time.perf_counter() - start
+        return found
+
+    for _ in range(arguments.loads + 1):
+        spent = 0.0
+        with mock.patch.object(layout, "row_sums", timed):
+            start = time.perf_counter()
+            Searcher(Gallery.open(folder), memory=int(arguments.memory * 2**30))
+            loads.append((spent, time.perf_counter() - start))
+    sums, whole = zip(*loads[1:], strict=True)  # the first warms up
     return {
-        "seconds to load a gallery on disk": middle["with"],
-        "seconds to load it without checksums": middle["without"],
-        "loading with checksums, x without": middle["with"] / middle["without"],
-        "checksums alone, s": middle["sums"],
+        "seconds to load a gallery on disk": statistics.median(whole),
+        "of which checksums": statistics.median(sums),
+        "share of checksums": statistics.median(sums) / statistics.median(whole),
     }
 
 

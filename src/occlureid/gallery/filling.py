@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from occlureid.errors import DataError, FingerprintError, UsageError
 from occlureid.gallery.records import Filter, Item
+from occlureid.gallery.writing import AddResult
 from occlureid.types import Sample
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_images(
     by: str = "local",
     together: int = 256,
     progress: Callable[[int], None] | None = None,
-) -> tuple[int, int]:
+) -> AddResult:
     """Describes images and adds them, some at a time; images whose id is there already are not even read.
 
     Args:
@@ -44,7 +45,7 @@ def add_images(
         progress: called with the number of images done.
 
     Returns:
-        How many were added, and how many were there already.
+        Their number, and that of images whose id was there already.
 
     Raises:
         FingerprintError: the gallery was made like another describer.
@@ -60,7 +61,7 @@ def add_images(
             f"{gallery.path} holds descriptors of {gallery.fingerprint}, this describer is {describer.fingerprint}; give the one "
             "that the gallery was made like"
         )
-    added = present = done = 0
+    total, done = AddResult(0, 0, gallery.version), 0
     seen: set[str] = set()
     for some in _portions(_items(images, ids, camera, person), together):
         for _, item in some:
@@ -76,13 +77,12 @@ def add_images(
             else:
                 pictures = [source.path if isinstance(source, Sample) else source for source in sources]
                 descriptor = describer.pictures(pictures)
-            result = gallery.add([item for _, item in new], descriptor, by=by)
-            added, present = added + result.added, present + result.present
-        present += len(known)
+            total += gallery.add([item for _, item in new], descriptor, by=by)
+        total += AddResult(0, len(known), gallery.version)
         done += len(some)
         if progress is not None:
             progress(done)
-    return added, present
+    return total
 
 
 def _items(
