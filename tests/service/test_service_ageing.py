@@ -9,7 +9,7 @@ import torch
 
 from occlureid.gallery import Gallery, Item
 from occlureid.service.ageing import Ageing
-from occlureid.service.describer import Describer
+from occlureid.service.describer import BatchedDescriber
 from occlureid.service.settings import ServiceSettings
 from occlureid.service.shelf import Shelf
 from occlureid.types import Descriptor
@@ -19,12 +19,12 @@ from tests.service.crops import fill, served
 DAY = 86_400.0
 
 
-def aged(folder: Path, describer: Describer, count: int, old: int, future: int = 0) -> Gallery:
+def aged(folder: Path, describer: BatchedDescriber, count: int, old: int, future: int = 0) -> Gallery:
     """A gallery of the service, of two days' retention, some of whose items are three days old."""
     moment = [time.time() - 3 * DAY]
     shape = describer.shape
     gallery = Gallery.create(
-        folder, fingerprint=describer.fingerprint, rule=describer.method.rule, global_size=shape.global_size,
+        folder, fingerprint=describer.fingerprint, rule=describer.describer.rule, global_size=shape.global_size,
         parts=shape.parts, part_size=shape.part_size, local_size=shape.local_size, retention=2 * DAY,
         clock=lambda: moment[0],
     )  # fmt: skip
@@ -41,7 +41,7 @@ def aged(folder: Path, describer: Describer, count: int, old: int, future: int =
 
 
 def test_items_expire_while_nobody_adds_any(
-    tmp_path: Path, describer: Describer, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, describer: BatchedDescriber, caplog: pytest.LogCaptureFixture
 ) -> None:
     few, many = aged(tmp_path / "few", describer, 30, 2), aged(tmp_path / "many", describer, 30, 9, future=1)
     (tmp_path / "damaged").mkdir()
@@ -55,14 +55,14 @@ def test_items_expire_while_nobody_adds_any(
     assert [e["who"] for e in few.audit.read() if e["action"] == "expire"] == ["retention", "retention"]
 
 
-def test_a_service_that_starts_lets_items_expire(tmp_path: Path, describer: Describer) -> None:
+def test_a_service_that_starts_lets_items_expire(tmp_path: Path, describer: BatchedDescriber) -> None:
     gallery = aged(tmp_path / "few", describer, 30, 2)
     with served(tmp_path, describer):
         pass  # it ends after the look that it began with
     assert len(gallery) == 28
 
 
-def test_expiry_in_doubt_is_refused_unless_it_is_sure(tmp_path: Path, describer: Describer) -> None:
+def test_expiry_in_doubt_is_refused_unless_it_is_sure(tmp_path: Path, describer: BatchedDescriber) -> None:
     aged(tmp_path / "many", describer, 30, 9, future=1)
     with served(tmp_path, describer) as (client, _):
         url = "/api/galleries/many"
@@ -73,7 +73,7 @@ def test_expiry_in_doubt_is_refused_unless_it_is_sure(tmp_path: Path, describer:
         assert client.post(f"{url}/expire", params={"sure": True}).json() == {"count": 9, "future": ["future 0"]}
 
 
-def test_a_damaged_item_is_counted_and_named_in_the_answer(tmp_path: Path, describer: Describer) -> None:
+def test_a_damaged_item_is_counted_and_named_in_the_answer(tmp_path: Path, describer: BatchedDescriber) -> None:
     with served(tmp_path, describer) as (client, _):
         fill(client, 6)
         gallery = Gallery.open(tmp_path / "one")
@@ -87,7 +87,7 @@ def test_a_damaged_item_is_counted_and_named_in_the_answer(tmp_path: Path, descr
         assert client.get("/api/galleries/one").json()["sealed"] is True
 
 
-def test_a_full_disk_is_said(tmp_path: Path, describer: Describer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said(tmp_path: Path, describer: BatchedDescriber, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

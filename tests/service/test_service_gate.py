@@ -26,7 +26,7 @@ from occlureid.service.settings import ServiceSettings
 from occlureid.service.tokens import ROLES, TokenFile, add_token, allows, read_tokens, remove_token
 from tests.service.crops import HERE, crop, fields, form, images, served
 
-MODULES = ("boxes", "crops", "elements", "gallery", "hits", "search", "service", "timeline")
+MODULES = ("boxes", "compare", "crops", "elements", "gallery", "hits", "search", "service", "timeline")
 PAGE = {"/", "/page.css", "/page.js", *(f"/page_{name}.js" for name in MODULES)}
 ANYONE = {*PAGE, "/api/health", "/api/openapi.json"}
 ADMIN = {
