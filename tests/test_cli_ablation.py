@@ -51,6 +51,27 @@ def test_ablate_lists_and_runs(
     assert "channel_sets" in capsys.readouterr().err
 
 
+def test_ablate_runs_shares_of_the_trainings(
+    rendered_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["ablations/pgfa/table5-alphapose-pgfa", "ablations/pgfa/table5-alphapose-no-global"]
+    out = tmp_path / "out"
+    command = ["ablate", str(rendered_world), *rows, "--out", str(out), *SMALL]
+    for index in (1, 2):
+        assert main([*command, "--shard", f"{index}/2", "--list"]) == 0
+        assert capsys.readouterr().out.startswith("1 training for 1 row")
+        assert main([*command, "--shard", f"{index}/2"]) == 0
+        printed = capsys.readouterr().out
+        assert printed == f"share {index}/2 is done; once all are, the same call without --shard writes the tables\n"
+        assert len(list(out.glob("*/weights.safetensors"))) == len(list(out.iterdir())) == index
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("weights.safetensors")}
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out / "ablation.md")
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("weights.safetensors")} == made
+    assert main([*command, "--shard", "3/2"]) == 2
+    assert "such as 1/2 and 2/2" in capsys.readouterr().err
+
+
 def test_a_parser_is_trained_and_gives_cues(
     rendered_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

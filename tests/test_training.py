@@ -131,6 +131,11 @@ def test_schedule_refuses_impossible_steps() -> None:
         ({"momentum": 0}, "nesterov needs momentum"),
         ({"milestones": [40, 20]}, "rising epochs"),
         ({"epochs": 5, "warmup_epochs": 5}, "warmup_epochs must be below epochs"),
+        (
+            {"epochs": 1, "warmup_epochs": 10},
+            r"below epochs, got 10 and 1; set warmup_epochs=0 too .*, or epochs=11 or more",
+        ),
+        ({"epochs": 1, "warmup_epochs": 1.5}, r"got 1.5 and 1; set warmup_epochs=0 too .*, or epochs=2 or more"),
         ({"accelerator": "cpu", "precision": "16-mixed"}, "needs a GPU"),
         ({"learning_rate": 0.1}, "unknown setting 'learning_rate'"),
         ({"validation_fraction": 1.0}, "less than 1"),

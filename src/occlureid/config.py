@@ -83,6 +83,11 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
             lines.append(f"unknown setting {key!r}{hint}")
+        elif (
+            problem["type"] == "settings"
+        ):  # several that do not go together; "@" stands before the name of one to be changed
+            above = f"{key}." if key else ""
+            lines.append((f"settings of {key!r}: " if key else "") + problem["msg"].replace("@", above))
         else:
             message = problem["msg"][0].lower() + problem["msg"][1:]
             lines.append(f"setting {key!r}: {message}, got {problem['input']!r}" if key else message)

@@ -65,7 +65,7 @@ class RunSettings(Settings):
     """What a recipe holds."""
 
     method: str = "pgfa"
-    """a method of this package, or the dotted name of a module of one's own"""
+    """a method of this package, or the name of a module of one's own, on Python's path or in the current folder"""
     initial_weights: str = "imagenet"
     """imagenet (fetched, or from timm's cache), none (random), a weight file in timm's layout for the backbone, the weights of
     another training (weights.safetensors: of the same method all that fits, of another its backbone), or the name of an embedder

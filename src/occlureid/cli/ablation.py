@@ -28,6 +28,12 @@ def register(commands: Commands) -> None:
     )
     ablate.add_argument("--out", type=Path, required=True, help="folder that gets the trainings and the table")
     ablate.add_argument("--list", action="store_true", help="say which trainings are needed for which rows, and stop")
+    ablate.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="run every N-th training only, and write no table: N processes may work in OUT at the same time, and a last call "
+        "without --shard writes the tables",
+    )
     ablate.add_argument("--batch-size", type=int, default=64, help="images described at a time (default: 64)")
     ablate.add_argument("--workers", type=int, default=0, help="processes that read images to describe (default: 0)")
     add_set(ablate, "model.size=[192,64] or train.epochs=30, in every training")
@@ -35,17 +41,22 @@ def register(commands: Commands) -> None:
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    from occlureid.ablation import ablate, plan, table
+    from occlureid.ablation import Shard, ablate, plan, table
 
+    shard = Shard.parse(options.shard) if options.shard is not None else None
     if options.list:
-        print(plan(options.recipes, *layers(options)).summary())
+        planned = plan(options.recipes, *layers(options))
+        print((planned.share(shard) if shard else planned).summary())
         return 0
     result = ablate(
         open_data(options), options.recipes, options.out, *layers(options), device=options.device,
-        batch_size=options.batch_size, workers=options.workers, bar=bar,
+        batch_size=options.batch_size, workers=options.workers, bar=bar, shard=shard,
     )  # fmt: skip
     for recipe, reason in result.failed.items():
         print(f"{recipe} could not be run: {reason}", file=sys.stderr)
+    if shard:
+        print(f"share {shard.index}/{shard.of} is done; once all are, the same call without --shard writes the tables")
+        return 0
     print(table(result.record))
     print(result.folder / "ablation.md")
     return 0

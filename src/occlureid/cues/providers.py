@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -17,11 +17,21 @@ from torch import Tensor, nn
 from occlureid.cues.cache import CueCache, image_key
 from occlureid.cues.groupings import grouping_table
 from occlureid.cues.partmaps import group_probabilities
-from occlureid.data.images import read_image
-from occlureid.errors import ShapeError
+from occlureid.data.images import check_pixels, read_image
+from occlureid.errors import ShapeError, UsageError
 from occlureid.types import CueName, Cues, Sample
 
-__all__ = ["ImageArray", "Provider", "ProviderSource", "as_arrays", "cached_cues", "fingerprint_of", "weights_checksum"]
+__all__ = [
+    "ImageArray",
+    "Provider",
+    "ProviderSource",
+    "as_arrays",
+    "cached_cues",
+    "check_several",
+    "fingerprint_of",
+    "kind_of_value",
+    "weights_checksum",
+]
 
 ImageArray = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -48,7 +58,10 @@ class Provider(Protocol):
         """The cues of each image, in its pixels; the same whatever other images are in the batch.
 
         Args:
-            images: (H, W, 3) uint8 arrays of any sizes, or (B, 3, H, W) uint8 or float in [0, 1].
+            images: (H, W, 3) uint8 RGB arrays of any sizes, or (B, 3, H, W) uint8 or float in [0, 1].
+
+        Raises:
+            UsageError, ShapeError: as ``as_arrays``.
         """
         ...
 
@@ -72,19 +85,57 @@ def weights_checksum(model: nn.Module) -> str:
 def as_arrays(images: Sequence[ImageArray] | Tensor) -> list[ImageArray]:
     """Images as (H, W, 3) uint8 arrays.
 
+    Args:
+        images: several; in RGB, which the order of channels cannot show: OpenCV's are BGR.
+
     Raises:
+        UsageError: they are not several, or one is neither an array nor a tensor.
         ShapeError: they are neither (H, W, 3) uint8 arrays nor (B, 3, H, W) of uint8, or of floats in [0, 1].
     """
+    check_several(images)
     if isinstance(images, Tensor):
-        if images.ndim != 4 or images.shape[1] != 3:
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
             raise ShapeError(f"images must have shape (B, 3, H, W), got {tuple(images.shape)}")
         if images.is_floating_point():
+            check_pixels(images)
             images = (images * 255).round().clamp(0, 255)
+        elif images.dtype != torch.uint8:
+            raise ShapeError(f"images must be uint8, or float in [0, 1], got {images.dtype}")
         return list(images.to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
-    for image in images:
+    arrays = list(images)
+    for index, image in enumerate(arrays):
+        if not isinstance(image, np.ndarray | Tensor):
+            raise UsageError(f"image {index} must be an (H, W, 3) uint8 array in RGB, got {kind_of_value(image)}")
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ShapeError(f"an image must be uint8 of shape (H, W, 3), got {image.dtype} {image.shape}")
-    return list(images)
+            raise ShapeError(f"an image must be uint8 of shape (H, W, 3), got {image.dtype} {tuple(image.shape)}")
+    return arrays
+
+
+def check_several(images: Any) -> None:
+    """Checks that images come as several: a list, another iterable, or a tensor or array with a dimension for them.
+
+    Raises:
+        UsageError: it is a single image, its path or its bytes, or nothing of the kind.
+    """
+    single = isinstance(images, str | bytes | bytearray | memoryview | Path | Image.Image)
+    single |= isinstance(images, np.ndarray) and images.ndim < 4 and images.dtype.kind in "uifb"
+    if isinstance(images, str | Path):
+        raise UsageError(f"images must be several, got the path {str(images)!r}; give a list of paths")
+    if single or not isinstance(images, Iterable):
+        raise UsageError(
+            f"images must be several, got {kind_of_value(images)}; give a list of paths or images, or one (B, 3, H, W) tensor"
+        )
+
+
+def kind_of_value(value: Any) -> str:
+    """A thing of the wrong kind, in words for a message."""
+    if value is None:
+        return "none at all"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "bytes (open them with Pillow: Image.open(io.BytesIO(...)))"
+    if isinstance(value, np.ndarray):
+        return f"one array of shape {value.shape}"
+    return "one Pillow image" if isinstance(value, Image.Image) else f"a {type(value).__name__}"
 
 
 def cached_cues(provider: Provider, paths: Sequence[Path], cache: CueCache | None = None) -> list[Cues]:

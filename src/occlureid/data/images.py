@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
-from occlureid.errors import DataError
+from occlureid.errors import DataError, ShapeError
 
-__all__ = ["FORMATS", "LEAST_SIDE", "MAX_PIXELS", "cut_box", "open_image", "read_image", "to_rgb"]
+__all__ = [
+    "FORMATS",
+    "LEAST_SIDE",
+    "MAX_PIXELS",
+    "OVERSHOOT",
+    "check_pixels",
+    "cut_box",
+    "open_image",
+    "read_image",
+    "to_rgb",
+]
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """The decoders that are tried, whatever the file's name says; the fewer, the less can go wrong."""
@@ -20,6 +32,9 @@ MAX_PIXELS = 50_000_000
 
 LEAST_SIDE = 8
 """Pixels that a person's picture must have each way."""
+
+OVERSHOOT = 0.5
+"""How far a pixel may lie outside [0, 1]: bicubic resampling overshoots at edges, by 0.45 at most."""
 
 
 def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
@@ -107,3 +122,33 @@ def cut_box(image: Image.Image, box: Sequence[float], name: str = "image") -> Im
     if x1 - x0 < LEAST_SIDE or y1 - y0 < LEAST_SIDE:
         raise DataError(f"{name}: a box must be at least {LEAST_SIDE} pixels each way, got {list(box)}")
     return image.crop((x0, y0, x1, y1))
+
+
+def check_pixels(images: Tensor) -> None:
+    """Checks the values of float images: finite, and in [0, 1] but for ``OVERSHOOT``.
+
+    Args:
+        images: (B, 3, H, W) float.
+
+    Raises:
+        ShapeError: a value is none of an image; the first image concerned is named, and what its range suggests.
+    """
+    if images.numel() == 0:
+        return
+    low, high = torch.aminmax(images.flatten(1), dim=1)
+    wrong = ~((low >= -OVERSHOOT) & (high <= 1 + OVERSHOOT))  # so that not-a-number is wrong
+    if not bool(wrong.any()):
+        return
+    first = int(wrong.nonzero()[0])
+    least, most = float(low[first]), float(high[first])
+    found = f"image {first} of {len(images)} reaches from {least:g} to {most:g}"
+    if not np.isfinite([least, most]).all():
+        found, advice = (
+            f"image {first} of {len(images)} has values that are not finite",
+            "find out where they come from",
+        )
+    elif least < -OVERSHOOT:
+        advice = "give it before it is normalised, the weights bring their own mean and deviation"
+    else:
+        advice = "divide it by 255" if most <= 255 * (1 + OVERSHOOT) else "scale it to [0, 1]"
+    raise ShapeError(f"images must be RGB floats in [0, 1], but {found} ({int(wrong.sum())} such in all); {advice}")

@@ -19,7 +19,7 @@ from occlureid.arithmetic import Precision, resolve
 from occlureid.cues.crop import ParsesAgain
 from occlureid.cues.groupings import GROUPINGS
 from occlureid.cues.networks import PictureCues
-from occlureid.cues.providers import as_arrays
+from occlureid.cues.providers import as_arrays, check_several
 from occlureid.data.images import cut_box, read_image
 from occlureid.data.loader import CueSource, Item, ReidImages, Tally, make_loader
 from occlureid.data.samplers import Draw, OrderedBatches
@@ -241,8 +241,12 @@ class Describer:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         pieces: list[Descriptor] = []
         waiting: list[Prepared] = []
-        for picture in pictures:
-            waiting.append(self.prepare(to_picture(picture)))
+        check_several(pictures)
+        for index, picture in enumerate(pictures):
+            try:
+                waiting.append(self.prepare(to_picture(picture)))
+            except UsageError as error:
+                raise UsageError(f"image {index}: {error}") from error
             if len(waiting) == batch_size:
                 pieces.append(self.batch(waiting))
                 waiting = []

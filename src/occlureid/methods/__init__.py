@@ -7,10 +7,8 @@ listed, documented in the generated table, and put through the conformance tests
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,10 +22,12 @@ from torch import Tensor, nn
 from occlureid.config import Settings
 from occlureid.cues.crop import Crop, Cropping
 from occlureid.cues.settings import CueSettings
+from occlureid.data.images import check_pixels
 from occlureid.data.loader import CueSource
 from occlureid.errors import DataError, MissingCueError, ShapeError, UsageError
 from occlureid.guidance import Guidance, TrainingView
 from occlureid.matching import MatchRule
+from occlureid.methods._finding import available, import_module
 from occlureid.methods._header import NOT_UNDERSTOOD, read_crop, read_tensors, saved_name
 from occlureid.models.heads import person_classifiers
 from occlureid.types import CueName, Cues, Descriptor, Region
@@ -75,16 +75,30 @@ class Preprocess:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    def check(self, images: Tensor) -> None:
+        """Checks images that are to be described: shape, type and values.
+
+        Raises:
+            ShapeError: they are not float of shape (B, 3, H, W) with this size, or their values not of RGB in [0, 1].
+        """
+        self._check_shape(images)
+        check_pixels(images)
+
+    def _check_shape(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor):
+            raise ShapeError(f"images must be a tensor of shape (B, 3, H, W), got {type(images).__name__}")
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.size) or not images.is_floating_point():
+            raise ShapeError(
+                f"images must be float of shape (B, 3, {self.size[0]}, {self.size[1]}), got {images.dtype} {tuple(images.shape)}"
+            )
+
     def normalise(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] to the backbone's range; the input is not changed.
 
         Raises:
             ShapeError: the images are not of this size.
         """
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.size) or not images.is_floating_point():
-            raise ShapeError(
-                f"images must be float of shape (B, 3, {self.size[0]}, {self.size[1]}), got {images.dtype} {tuple(images.shape)}"
-            )
+        self._check_shape(images)
         mean = images.new_tensor(self.mean).view(3, 1, 1)
         std = images.new_tensor(self.std).view(3, 1, 1)
         return (images - mean) / std
@@ -205,10 +219,11 @@ class Method(nn.Module, ABC, Generic[Output]):
 
         Raises:
             MissingCueError: a needed cue is not there.
-            ShapeError: images of another size.
+            ShapeError: images of another size or type, or whose values are not those of RGB in [0, 1].
         """
         cues = cues or Cues()
         self.check_cues(cues, "describe")
+        self.preprocess.check(images)
         training = self.training
         self.eval()
         try:
@@ -285,26 +300,13 @@ class Method(nn.Module, ABC, Generic[Output]):
         return self._fingerprint[1]
 
 
-def available() -> list[str]:
-    """The names of the methods in this package, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-
-
 def load(name: str) -> type[Method[Any]]:
-    """The Method of ``methods/<name>.py``, or of a module of one's own by its dotted name.
+    """The Method of ``methods/<name>.py``, or of a module of one's own: on Python's path, or in the current folder.
 
     Raises:
         UsageError: there is no such module, or it does not hold exactly one Method.
     """
-    dotted = f"{__name__}.{name}" if "." not in name else name
-    if "." not in name and name not in available():
-        raise UsageError(
-            f"no method {name!r}; choose one of: {', '.join(available())}, or a module of your own (my.module)"
-        )
-    try:
-        module = importlib.import_module(dotted)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"method {name!r} cannot be imported: {error}") from error
+    module = import_module(name)
     found = [
         c
         for c in vars(module).values()
@@ -314,7 +316,7 @@ def load(name: str) -> type[Method[Any]]:
         and not inspect.isabstract(c)
     ]
     if len(found) != 1:
-        raise UsageError(f"{dotted} must hold exactly one Method, found {[c.__name__ for c in found]}")
+        raise UsageError(f"{module.__name__} must hold exactly one Method, found {[c.__name__ for c in found]}")
     return found[0]
 
 
@@ -371,7 +373,7 @@ def restore(
     try:
         metadata, state = read_tensors(path)
         name, classes, settings = metadata["name"], int(metadata["classes"]), json.loads(metadata["config"])
-        if method_class is None and "." in name:
+        if method_class is None and name not in available():
             raise DataError(
                 f"{path}: its method {name!r} lives outside the package; pass it: restore(path, methods.load({name!r}))"
             )

@@ -18,6 +18,7 @@ from occlureid.data.photometric import Blur, ColourJitter, Grey, JpegArtefacts, 
 from occlureid.data.random_box import RandomBox
 from occlureid.data.samplers import BalancedBatches, EpochBatches, OrderedBatches, ShuffledBatches
 from occlureid.data.transforms import Compose, HorizontalFlip, PadCrop, RandomErasing, Transform
+from occlureid.errors import DataError, UsageError
 from occlureid.guidance import Guidance
 from occlureid.methods import Method
 from occlureid.training.settings import TrainSettings
@@ -87,13 +88,32 @@ def make_batches(samples: Sequence[Sample], settings: TrainSettings, *, rank: in
         DataError: there are fewer images, or persons, than one batch takes.
         UsageError: the batch cannot be shared evenly among the processes.
     """
+    batch = settings.batch_size
     if settings.sampler == "shuffle":
+        if settings.drop_last and len(samples) < batch:
+            fits = len(samples) // world * world
+            instead = f"set train.batch_size={fits} or less, or " if fits >= 2 * world else ""
+            raise DataError(
+                f"{len(samples)} images do not fill one batch of {batch}; {instead}set train.drop_last=false to keep "
+                "incomplete batches"
+            )
         return ShuffledBatches(
             len(samples), settings.batch_size, seed=settings.seed, rank=rank, world=world, drop_last=settings.drop_last
         )
     persons = [sample.person for sample in samples]
     rounds = max(1, round(len(persons) / (len(set(persons)) * settings.instances)))
-    per_batch = settings.batch_size // settings.instances
+    per_batch, there = batch // settings.instances, len(set(persons))
+    said = f"(train.batch_size {batch}, {settings.instances} images each)"
+    if there < per_batch:
+        fits = there // world * world
+        instead = f"set train.batch_size={fits * settings.instances} or less" if fits >= 2 else "train on more persons"
+        raise DataError(f"{there} persons do not fill one batch of {per_batch} persons {said}; {instead}")
+    if per_batch % world:
+        fits = -(-per_batch // world) * world
+        raise UsageError(
+            f"{world} processes cannot share a batch of {per_batch} persons {said} evenly; set for example "
+            f"train.batch_size={fits * settings.instances}"
+        )
     return BalancedBatches(
         persons, per_batch, settings.instances, rounds=rounds, seed=settings.seed, rank=rank, world=world
     )

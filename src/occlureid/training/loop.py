@@ -29,7 +29,7 @@ from occlureid.training.guiding import Guiding
 from occlureid.training.logbook import Logbook
 from occlureid.training.precision import settled
 from occlureid.training.processes import StopSignals, TrainingStoppedError, agree, start_processes
-from occlureid.training.schedule import learning_rate_factor
+from occlureid.training.schedule import learning_rate_factor, warn_of_unreached
 from occlureid.training.settings import TrainSettings
 from occlureid.training.step import Share, StepSummary, Updater
 from occlureid.training.validation import ValidationSplit, score, split_validation
@@ -131,6 +131,7 @@ def train_method(
     settings = settled(settings, out, resume=resume)
     folder = RunFolder(Path(out))
     fabric = start_processes(settings)
+    warn_of_unreached(settings)
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), StopSignals() as signals:
         run = _Run(

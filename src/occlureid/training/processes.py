@@ -47,9 +47,10 @@ def start_processes(settings: TrainSettings) -> Fabric:
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     processes = devices * nodes
     if settings.batch_size % processes or settings.batch_size // processes < 2:
+        works = max(2, -(-settings.batch_size // processes)) * processes
         raise SettingsError(
             f"batch_size must be a multiple of the {processes} processes, at least two images for each, "
-            f"got {settings.batch_size}"
+            f"got {settings.batch_size}; set for example train.batch_size={works}"
         )
     accelerator = device_kind(settings)
     if accelerator == "cpu" and settings.precision == "16-mixed":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 from occlureid.errors import UsageError
 from occlureid.training.settings import TrainSettings
 
-__all__ = ["learning_rate_factor"]
+__all__ = ["learning_rate_factor", "warn_of_unreached"]
+
+_log = logging.getLogger(__name__)
 
 
 def learning_rate_factor(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:
@@ -45,3 +48,15 @@ def learning_rate_factor(settings: TrainSettings, step: int, steps_per_epoch: in
     if epoch < settings.warmup_epochs:
         factor *= settings.warmup_factor + (1 - settings.warmup_factor) * epoch / settings.warmup_epochs
     return factor
+
+
+def warn_of_unreached(settings: TrainSettings) -> None:
+    """Logs a warning where a step schedule has milestones behind the last epoch: the learning rate does not fall there."""
+    late = [milestone for milestone in settings.milestones if milestone >= settings.epochs]
+    if settings.schedule == "step" and late:
+        _log.warning(
+            "the run ends after %d epochs, before the learning rate falls at %s; set train.milestones to earlier epochs, or to "
+            "[] if it is not to fall",
+            settings.epochs,
+            ", ".join(map(str, late)),
+        )

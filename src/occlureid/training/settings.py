@@ -172,18 +172,27 @@ class TrainSettings(Settings):
         if self.sampler == "identity" and (self.batch_size % self.instances or self.batch_size == self.instances):
             problems.append(
                 "batch_size must be a multiple of instances and hold at least two persons, got "
-                f"{self.batch_size} and {self.instances}; take for example batch_size {nearest}"
+                f"{self.batch_size} and {self.instances}; take for example batch_size {nearest} (@batch_size={nearest})"
             )
         if self.optimiser == "sgd" and self.nesterov and self.momentum == 0:
-            problems.append("nesterov needs momentum above 0; set momentum, or nesterov to false")
+            problems.append("nesterov needs momentum above 0; set @momentum=0.9, or @nesterov=false")
         if any(m < 1 for m in self.milestones) or list(self.milestones) != sorted(set(self.milestones)):
-            problems.append(f"milestones must be rising epochs from 1 on, got {list(self.milestones)}")
+            works = str(sorted({m for m in self.milestones if m >= 1})).replace(" ", "")
+            problems.append(
+                f"milestones must be rising epochs from 1 on, got {list(self.milestones)}; set @milestones={works}"
+            )
         if self.warmup_epochs >= self.epochs:
-            problems.append(f"warmup_epochs must be below epochs, got {self.warmup_epochs} and {self.epochs}")
+            problems.append(
+                f"warmup_epochs must be below epochs, got {self.warmup_epochs:g} and {self.epochs}; set @warmup_epochs=0 too (no "
+                f"warm-up), or @epochs={int(self.warmup_epochs) + 1} or more"
+            )
         if self.accelerator == "cpu" and self.precision == "16-mixed":
             problems.append('precision "16-mixed" needs a GPU; on a CPU take "bf16-mixed" or "32-true"')
         if not 0 < self.paste_visible[0] <= self.paste_visible[1] < 1:
-            problems.append(f"paste_visible must be a range within (0, 1), got {list(self.paste_visible)}")
+            problems.append(
+                f"paste_visible must be a range within (0, 1), got {list(self.paste_visible)}; set for example "
+                "@paste_visible=[0.4,0.9]"
+            )
         if problems:
             raise PydanticCustomError("settings", "; ".join(problems).replace("{", "(").replace("}", ")"))
         return self

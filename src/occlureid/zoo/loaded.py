@@ -11,7 +11,7 @@ from torch import Tensor
 
 from occlureid import methods
 from occlureid.cues.networks import ModelCues
-from occlureid.cues.providers import ImageArray, Provider
+from occlureid.cues.providers import ImageArray, Provider, check_several
 from occlureid.describing import Describer, Picture
 from occlureid.errors import DataError, UsageError
 from occlureid.matching import MatchRule
@@ -59,15 +59,16 @@ class Embedder:
         """What it says of some crops, each of one person, in order.
 
         Args:
-            images: image files, images, or (B, 3, H, W) uint8 or float in [0, 1]; of any sizes.
+            images: image files, images, or (B, 3, H, W) uint8 or float in [0, 1]; of any sizes, in RGB: of an array that OpenCV
+                has read, ``array[..., ::-1]``.
             batch_size: images at a time; has no influence on the result.
 
         Raises:
             DataError: a file cannot be read, or there are no images.
-            ShapeError: an array or a tensor is no image.
+            ShapeError: an array or a tensor is no image, or a tensor's values are not those of RGB.
+            UsageError: they are not several, or one of them is neither a path nor an image.
         """
-        if isinstance(images, str | Path):
-            raise UsageError(f"images must be several, got the path {str(images)!r}; give a list of paths")
+        check_several(images)
         if isinstance(images, Tensor):
             return self.describer.tensor(images, batch_size=batch_size)
         return self.describer.pictures(images, batch_size=batch_size)
