@@ -52,6 +52,7 @@ ALLOWED = {
         "guidance",
         "data",
         "matching",
+        "models",
         "evaluation",
         "methods",
         "described",

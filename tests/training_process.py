@@ -1,9 +1,10 @@
 """What the training tests start as processes of their own: ``python -m tests.training_process <what> <folder>``.
 
 killed: a run that is killed (SIGKILL) again and again, each time at another of the moments that matter, until it ends.
-together: run under torchrun; each process leaves what it saw in ``rank<r>.pt``.
+together, synchronised: run under torchrun; each process leaves what it saw in ``rank<r>.pt``.
 """
 
+import logging
 import os
 import random
 import signal
@@ -14,9 +15,12 @@ from typing import Any
 
 import torch
 
+from occlureid import methods
 from occlureid.arithmetic import FORCE
 from occlureid.errors import SettingsError
+from occlureid.models.losses import batch_hard_triplet
 from occlureid.training import TrainingStoppedError, TrainSettings, checkpoint, logbook, step, train_method
+from occlureid.training.together import gather_rows, synchronised_norm
 from tests.tiny_method import make_method, make_samples
 
 KILLED = TrainSettings(
@@ -134,6 +138,60 @@ def together(folder: Path) -> None:
     torch.save(seen, folder / f"rank{rank}.pt")
 
 
+BASELINE = {"backbone": "test_efficientnet", "size": [32, 16], "last_stride": 2, "triplet_weight": 1.0}
+SYNCHRONISED = TrainSettings(
+    epochs=2, batch_size=8, sampler="identity", instances=2, workers=0, lr=0.02, milestones=(), log_every=1,
+    erasing_probability=0.0, flip_probability=0.0, accelerator="cpu", devices=2, sync_batch_norm=True,
+)  # fmt: skip
+
+
+def train_baseline(settings: TrainSettings, samples: Any, folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a network with batch norms and a triplet loss."""
+    method = methods.create("baseline", 6, BASELINE, seed=1)
+    train_method(method, samples, settings, folder)
+    assert not any("forward" in vars(module) for module in method.modules())
+    return {key: value.clone() for key, value in method.state_dict().items()}
+
+
+def uneven_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Seven maps and their labels: the first process has three, the second four."""
+    draw = torch.Generator().manual_seed(3)
+    return 5 + torch.randn(7, 4, 3, 2, generator=draw), torch.tensor([0, 1, 0, 1, 2, 2, 0])
+
+
+def norm_and_triplet(
+    norm: torch.nn.BatchNorm2d, images: torch.Tensor, labels: torch.Tensor, **how: Any
+) -> torch.Tensor:
+    """A batch-hard triplet loss behind a batch norm; with ``how``, of all processes."""
+    out = how["normalise"](norm, images) if how else norm(images)
+    vectors, persons = (how["gather"] if how else lambda *both: both)(out.flatten(1), labels)
+    return batch_hard_triplet(torch.cdist(vectors, vectors), persons, 0.3)
+
+
+def synchronised(folder: Path) -> None:
+    rank = int(os.environ["RANK"])
+    samples = make_samples(folder / f"images{rank}")
+    seen: dict[str, Any] = {"both": train_baseline(SYNCHRONISED, samples, folder / "both")}
+    log: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: log.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("occlureid.training.together").addHandler(handler)
+    for name, changes in (
+        ("neither", {"sync_batch_norm": False, "gather_triplets": False}),
+        ("triplets", {"sync_batch_norm": False}),
+    ):
+        log.clear()
+        seen[name] = train_baseline(SYNCHRONISED.with_changes(**changes), samples, folder / name)
+        seen[f"{name} log"] = list(log)
+    images, labels = uneven_batch()
+    rows = slice(0, 3) if rank == 0 else slice(3, 7)
+    mine, norm = images[rows].clone().requires_grad_(), torch.nn.BatchNorm2d(4)
+    loss = norm_and_triplet(norm, mine, labels[rows], normalise=synchronised_norm, gather=gather_rows)
+    loss.backward()
+    seen |= {"loss": loss.detach(), "gradient": mine.grad, "weight": norm.weight.grad, "norm": norm.state_dict()}
+    torch.save(seen, folder / f"rank{rank}.pt")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"killed": killed, "together": together}[sys.argv[1]](Path(sys.argv[2]))
+    {"killed": killed, "together": together, "synchronised": synchronised}[sys.argv[1]](Path(sys.argv[2]))

@@ -36,6 +36,7 @@ from occlureid.errors import DataError, MissingWeightsError, SettingsError
 from occlureid.matching import MatchRule
 from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.models.heads import person_classifiers
+from occlureid.models.weight_files import Filled
 from occlureid.synthetic.sprites import Sprite, obstacle_sprites
 from occlureid.training import TrainResult, TrainSettings, device_kind, settled, train_method, training_labels
 from occlureid.zoo.catalogue import model_names, read_record, weights_path
@@ -67,9 +68,9 @@ class RunSettings(Settings):
     method: str = "pgfa"
     """a method of this package, or the name of a module of one's own, on Python's path or in the current folder"""
     initial_weights: str = "imagenet"
-    """imagenet (fetched, or from timm's cache), none (random), a weight file in timm's layout for the backbone, the weights of
-    another training (weights.safetensors: of the same method all that fits, of another its backbone), or the name of an embedder
-    that comes with the package, whose backbone is taken"""
+    """imagenet (fetched, or from timm's cache), none (random), a weight file that holds every tensor of the backbone, the weights
+    of another training (weights.safetensors: of the same method all that fits, of another its backbone), or the name of an
+    embedder that comes with the package, whose backbone is taken"""
     model: dict[str, Any] = Field(default_factory=dict)
     """settings of the method; see "occlureid methods NAME" """
     cues: CueSettings = CueSettings()
@@ -292,7 +293,7 @@ def train(
         method.provenance["cropped"] = counts
         record["crop"] = settings.crop.to_dict()
     if not (resume and (Path(out) / "checkpoint.pt").exists()):
-        initialise(method, settings.initial_weights, labels)
+        method.provenance["first_weights"] = initialise(method, settings.initial_weights, labels)
     return train_method(
         method, dataset, settings.train, Path(out), cues=cues, obstacles=training_obstacles(settings.train), resume=resume,
         overwrite=overwrite, progress=progress,
@@ -307,7 +308,7 @@ def training_obstacles(settings: TrainSettings) -> list[Sprite]:
     return obstacle_sprites(settings.paste_sprites, settings.seed, _SPRITE_SIZE)
 
 
-def initialise(method: methods.Method[Any], weights: str, labels: Mapping[str, int] | None = None) -> None:
+def initialise(method: methods.Method[Any], weights: str, labels: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Gives a method its first weights.
 
     Args:
@@ -316,42 +317,51 @@ def initialise(method: methods.Method[Any], weights: str, labels: Mapping[str, i
         labels: the label of each person that the method will be trained on; classifiers of persons come from another training
             only if its ``labels.json`` says the same.
 
+    Returns:
+        How many tensors of what were set (``Filled``), as plain values for the record; empty for "none".
+
     Raises:
         MissingWeightsError: they cannot be fetched or read, or are of another backbone.
         DataError: weights of another training are damaged.
     """
     if weights == "none":
-        return
+        return {}
     backbone = method.backbone
     if not isinstance(backbone, Backbone):
         raise MissingWeightsError(f"method {method.name()!r} has no timm backbone to fill; set initial_weights: none")
     if weights == "imagenet":
-        load_imagenet_weights(backbone)
+        filled = load_imagenet_weights(backbone)
     elif Path(weights).is_file():
-        if (name := methods.saved_name(weights)) is not None:
-            same_class = type(method) if name == method.name() else None  # it may live outside the package
-            _continue(method, backbone, methods.restore(weights, same_class), Path(weights), labels)
+        name = methods.saved_name(weights)
+        same_class = type(method) if name == method.name() else None  # it may live outside the package
+        if (
+            same_class is None and name not in methods.available()
+        ):  # no training, or one whose class a file may not choose
+            filled = load_imagenet_weights(backbone, weights)
         else:
-            load_imagenet_weights(backbone, weights)
+            filled = _continue(method, backbone, methods.restore(weights, same_class), Path(weights), labels)
     elif weights in model_names():
         source = methods.restore(weights_path(weights)) if read_record(weights).task == "embedder" else None
-        _take_backbone(backbone, source, f"the model {weights!r}")
+        filled = _take_backbone(backbone, source, f"the model {weights!r}")
     else:
         raise MissingWeightsError(
             f"initial_weights must be imagenet, none, a weight file or an embedder of the package ({_embedders()}), and there is "
             f"no file {weights!r}"
         )
+    return filled.to_json()
 
 
-def _take_backbone(backbone: Backbone, source: methods.Method[Any] | None, label: str) -> None:
+def _take_backbone(backbone: Backbone, source: methods.Method[Any] | None, label: str) -> Filled:
     """Fills a backbone from that of another method."""
     own = source.backbone if source is not None else None
-    if not isinstance(own, Backbone) or own.name != backbone.name:
+    if source is None or not isinstance(own, Backbone) or own.name != backbone.name:
         has = f"a {own.name}" if isinstance(own, Backbone) else "no embedder"
         raise MissingWeightsError(
             f"{label} has {has}, the method is to have a {backbone.name}: set model.backbone, or other initial_weights"
         )
-    backbone.net.load_state_dict(own.net.state_dict(), strict=True)
+    state = own.net.state_dict()
+    backbone.net.load_state_dict(state, strict=True)
+    return Filled(len(state), len(state), len(source.state_dict()) - len(state), "backbone.net.")
 
 
 def _continue(
@@ -360,11 +370,11 @@ def _continue(
     source: methods.Method[Any],
     file: Path,
     labels: Mapping[str, int] | None,
-) -> None:
+) -> Filled:
     """Goes on from another training: its backbone, and of the same method every tensor of the same name and shape."""
-    _take_backbone(backbone, source, str(file))
+    filled = _take_backbone(backbone, source, str(file))
     if source.name() != method.name():
-        return
+        return filled
     own, state, persons = method.state_dict(), source.state_dict(), file.with_name("labels.json")
     try:
         same = persons.is_file() and json.loads(persons.read_text(encoding="utf-8")) == labels
@@ -377,6 +387,7 @@ def _continue(
         if name not in others and name in own and own[name].shape == tensor.shape
     }
     method.load_state_dict(fit, strict=False)
+    return Filled(len(fit), len(own), len(state) - len(fit), part="method")
 
 
 def _embedders() -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from occlureid.cli.options import Commands, add_set, bar, layers
+from occlureid.cli.weights import named_models
 
 __all__ = ["register"]
 
@@ -37,6 +38,7 @@ def _train_parser(options: argparse.Namespace) -> int:
     result = train_parser(
         data, options.out, settings.to_dict(), obstacles=training_obstacles(settings.train), resume=options.resume,
         overwrite=options.overwrite, progress=True, bar=bar("judge"),
+        models=named_models(settings.initial_weights),
     )  # fmt: skip
     print(result.scores.summary())
     print(result.weights)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from occlureid.describing import Describer
     from occlureid.methods import Method
 
-__all__ = ["WEIGHTS", "add_cues", "cues_of", "describer_of", "restored", "weights_file"]
+__all__ = ["WEIGHTS", "add_cues", "cues_of", "describer_of", "named_models", "restored", "weights_file"]
 
 WEIGHTS = 'weights.safetensors of a run, or a model of "occlureid models" by its name'
 """Help of the options that take weights."""
@@ -46,6 +46,18 @@ def weights_file(weights: Path | str | None) -> Path:
     if chosen is None:
         raise MissingWeightsError("this package holds no default embedder; give --weights, those of a run")
     return weights_path(chosen)
+
+
+def named_models(name: str) -> dict[str, Path]:
+    """The file of a model of the package, where a name is that of one; else nothing.
+
+    Raises:
+        MissingWeightsError: the model's file is not there.
+        DataError: it is damaged.
+    """
+    from occlureid.zoo import model_names, weights_path
+
+    return {name: weights_path(name)} if name in model_names() else {}
 
 
 def restored(options: argparse.Namespace, changes: Mapping[str, Any] | None = None) -> Method[Any]:

@@ -39,7 +39,8 @@ class LandmarkRunSettings(Settings):
     landmarks: LandmarkSettings = LandmarkSettings()
     """the network, its input and what it learns"""
     initial_weights: str = "imagenet"
-    """imagenet (fetched, or from timm's cache), none (random), or a weight file in timm's layout for the backbone"""
+    """imagenet (fetched, or from timm's cache), none (random), or a file that holds every tensor of the backbone: of timm, of
+    another training, or on the command line a model of the package by its name"""
     threshold: float = Field(0.2, ge=0, le=1)
     """the least confidence of a landmark that counts as visible in the figures; methods that use landmarks take 0.2"""
     validation_images: int = Field(0, ge=0)

@@ -54,6 +54,7 @@ def train_landmarks(
     overwrite: bool = False,
     progress: bool = False,
     bar: Callable[[int, int], None] | None = None,
+    models: Mapping[str, Path] | None = None,
 ) -> LandmarkResult:
     """Trains a landmark network with the package's own training loop.
 
@@ -69,6 +70,7 @@ def train_landmarks(
         overwrite: start again although ``out`` holds a run.
         progress: show a bar for each epoch.
         bar: called with (images done, images in all) while the network is judged.
+        models: files by names that ``initial_weights`` may give for them, such as those of the package's models.
 
     Raises:
         SettingsError: a setting is unknown or out of range, or obstacles are asked for and none are given.
@@ -82,7 +84,9 @@ def train_landmarks(
     settings = settings.with_changes(train=settled(settings.train, out, resume=resume).to_dict())
     trainee = _trainee(settings)
     if not (resume and (out / "checkpoint.pt").exists()):
-        fill_backbone(settings.initial_weights, lambda file: load_imagenet_weights(trainee.network.backbone, file))
+        trainee.provenance["first_weights"] = fill_backbone(
+            settings.initial_weights, lambda file: load_imagenet_weights(trainee.network.backbone, file), models
+        )
     cues = data.landmarks.with_foreground() if settings.train.background_probability > 0 else data.landmarks
     result = train_method(
         trainee, data.train, settings.train, out, cues=cues, obstacles=obstacles, resume=resume,
@@ -99,6 +103,7 @@ def train_landmarks(
     record = {
         "data": {"worlds": list(data.worlds), "images": len(data.train), "judged_by": list(data.validation)},
         **settings.to_dict(),
+        "first_weights": trainee.provenance.get("first_weights", {}),
     }
     whole = replace(network, scores=scores.to_json(), training=record)
     weights = save_landmarks(whole, out / "landmarks.safetensors")

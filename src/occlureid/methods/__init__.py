@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -138,6 +138,7 @@ class Method(nn.Module, ABC, Generic[Output]):
         regions: where its parts lie in the image, one Region a part, where that is fixed; used to draw matches.
         grouping: the regions that its part maps should have, a name of ``occlureid.cues.GROUPINGS``.
         crop: how images are cropped before they are resized, None for not at all; travels with the weights.
+        whole_batch: set while several processes train together, gives (B, D) vectors and (B,) labels of all of them.
     """
 
     backbone: nn.Module
@@ -157,6 +158,7 @@ class Method(nn.Module, ABC, Generic[Output]):
         self.classes = classes
         self.provenance: dict[str, Any] = {}
         self.crop: Crop | None = None
+        self.whole_batch: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
         self._fingerprint: tuple[int, str] | None = None
 
     @classmethod
@@ -180,6 +182,10 @@ class Method(nn.Module, ABC, Generic[Output]):
     @abstractmethod
     def embed(self, images: Tensor, cues: Cues) -> Descriptor:
         """The Descriptor of a batch in evaluation mode; called by ``describe``, which sees to mode and gradient."""
+
+    def compared(self, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) vectors and (B,) labels for a loss that compares images with each other: those of all processes' batches."""
+        return (vectors, labels) if self.whole_batch is None else self.whole_batch(vectors, labels)
 
     def calibrate(self, cues: Iterable[Cues]) -> None:
         """Measures what the method must know of the cues before it is trained; does nothing unless overridden.

@@ -85,9 +85,10 @@ class Baseline(Method[Output]):
         """Identity loss after the neck, triplet loss before it."""
         terms = {"identity": F.cross_entropy(output.logits, labels, label_smoothing=self.config.smoothing)}
         if self.config.triplet_weight > 0:
-            pooled = Descriptor.from_vectors(output.pooled.float())
+            vectors, persons = self.compared(output.pooled.float(), labels)
+            pooled = Descriptor.from_vectors(vectors)
             distances = pairwise_distances(TRIPLET_RULE, pooled, pooled)
-            terms["triplet"] = self.config.triplet_weight * batch_hard_triplet(distances, labels, self.config.margin)
+            terms["triplet"] = self.config.triplet_weight * batch_hard_triplet(distances, persons, self.config.margin)
         return terms
 
     def embed(self, images: Tensor, cues: Cues) -> Descriptor:

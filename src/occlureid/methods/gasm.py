@@ -243,9 +243,10 @@ class GASM(Method[Output]):
             terms["pose"] = config.weight_pose * self._regression(output.pose, truth)
         terms["identity"] = config.weight_identity * F.cross_entropy(output.logits, labels)
         if config.weight_triplet > 0:
-            pooled = Descriptor.from_vectors(output.pooled.float())
+            vectors, persons = self.compared(output.pooled.float(), labels)
+            pooled = Descriptor.from_vectors(vectors)
             distances = pairwise_distances(_TRIPLET_RULE, pooled, pooled)
-            terms["triplet"] = config.weight_triplet * batch_hard_triplet(distances, labels, config.margin)
+            terms["triplet"] = config.weight_triplet * batch_hard_triplet(distances, persons, config.margin)
         return terms
 
     def mask_target(self, foreground: Tensor, size: tuple[int, int]) -> Tensor:

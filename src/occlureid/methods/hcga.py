@@ -280,11 +280,12 @@ class HCGA(Method[Output]):
             ShapeError: the part_map is not (B, C - 1, H, W), or the seven parts of which HCGA's three are made.
         """
         config = self.config
-        image = Descriptor.from_vectors(output.image.float())
+        vectors, persons = self.compared(output.image.float(), labels)
+        image = Descriptor.from_vectors(vectors)
         distances = pairwise_distances(TRIPLET_RULE, image, image)
         identity = partial(F.cross_entropy, label_smoothing=config.smoothing)
         terms = {
-            "triplet": batch_hard_triplet(distances, labels, config.margin),
+            "triplet": batch_hard_triplet(distances, persons, config.margin),
             "image": identity(output.image_logits, labels),
         }
         if output.foreground_logits is not None and output.part_logits is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from occlureid.errors import MissingWeightsError, SettingsError
 from occlureid.models.ibn import SUFFIX, use_instance_batch_norm
 from occlureid.models.torchvision_operators import declare_missing
+from occlureid.models.weight_files import Filled, Source, fill
 
 __all__ = ["Backbone", "load_imagenet_weights"]
 
@@ -145,47 +146,52 @@ def _create(
     return net
 
 
-def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) -> None:
-    """Fills a backbone with its published ImageNet weights, by timm's own mechanism (its cache, or its hub).
+def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) -> Filled:
+    """Fills a backbone with its published ImageNet weights, by timm's own mechanism (its cache, or its hub), or from a file.
 
     Args:
         backbone: changed in place.
-        file: a weight file in timm's layout to read instead of asking the hub.
+        file: a weight file to read instead of asking the hub: in a layout that timm reads for this model, below one of
+            ``weight_files.WRAPPERS`` or not, its names behind ``weight_files.PREFIXES`` or not.
+
+    Returns:
+        How many tensors were set.
 
     Raises:
-        MissingWeightsError: the weights are not in timm's cache and cannot be fetched, or the model has none.
+        MissingWeightsError: the weights are not in timm's cache and cannot be fetched, or the model has none; or the file does
+            not hold every tensor of the backbone.
     """
+    if file is not None:
+        return fill(backbone.net, _source(backbone), Path(file))
     if backbone.name.endswith(SUFFIX):
-        _load_file(backbone, file)
-        return
-    overlay = {"file": str(file), "hf_hub_id": None, "url": ""} if file else None
+        raise MissingWeightsError(
+            f"timm has no weights for {backbone.name!r}; give a file (those that are published with IBN-Net fit), or start from "
+            "random weights with initial_weights: none"
+        )
     try:
-        source = _create(backbone.name, backbone.size, backbone.levels, pretrained=True, overlay=overlay)
+        source = _create(backbone.name, backbone.size, backbone.levels, pretrained=True)
     except Exception as error:  # the hub client raises many unrelated kinds
         raise MissingWeightsError(
             f"ImageNet weights of {backbone.name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}); give a "
             "network or a file, or start from random weights with initial_weights: none"
         ) from error
-    backbone.net.load_state_dict(source.state_dict(), strict=True)
+    state = source.state_dict()
+    backbone.net.load_state_dict(state, strict=True)
+    return Filled(len(state), len(state))
 
 
-def _load_file(backbone: Backbone, file: Path | str | None) -> None:
-    """Weights of an IBN network, which timm does not know: from a file in the layout of a ResNet."""
-    if file is None:
-        raise MissingWeightsError(
-            f"timm has no weights for {backbone.name!r}; give a file (those that are published with IBN-Net fit), or start from "
-            "random weights with initial_weights: none"
-        )
-    from timm.models import load_state_dict
+def _source(backbone: Backbone) -> Source:
+    """What weight files of a backbone look like: as timm converts them; of an IBN network, by its own names."""
+    name, size, levels = backbone.name, backbone.size, backbone.levels
 
-    try:
-        stored = load_state_dict(str(file), use_ema=False, weights_only=True)
-        wanted = backbone.net.state_dict()
-        missing = [name for name in wanted if name not in stored]
-        if missing:
-            raise KeyError(f"has no {missing[0]}")
-        backbone.net.load_state_dict({name: stored[name] for name in wanted})
-    except Exception as error:  # a damaged file raises many unrelated kinds
-        raise MissingWeightsError(
-            f"{file}: not weights of {backbone.name!r} ({type(error).__name__}: {str(error)[:200]})"
-        ) from error
+    def build(state: dict[str, Tensor]) -> nn.Module:
+        overlay = {"state_dict": dict(state), "file": None, "hf_hub_id": None, "url": "", "source": ""}
+        net: nn.Module = _create(name, size, levels, pretrained=True, overlay=overlay)
+        return net
+
+    def whole() -> frozenset[str]:
+        import timm
+
+        return frozenset(timm.create_model(name.removesuffix(SUFFIX)).state_dict())
+
+    return Source(name, None if name.endswith(SUFFIX) else build, whole)

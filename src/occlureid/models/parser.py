@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.models.torchvision_operators import declare_missing
+from occlureid.models.weight_files import Filled
 
 __all__ = ["HumanParser", "load_parser_backbone"]
 
@@ -92,20 +93,23 @@ class HumanParser(nn.Module):
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=False)
 
 
-def load_parser_backbone(parser: HumanParser, size: tuple[int, int], file: str | None = None) -> None:
+def load_parser_backbone(parser: HumanParser, size: tuple[int, int], file: str | None = None) -> Filled:
     """Fills a parser's backbone with published ImageNet weights: timm's for its own, and timm's ResNet-50 for DeepLabV3.
 
     Args:
         parser: changed in place.
         size: (height, width) of the images.
-        file: a weight file in timm's layout to read instead of asking the hub.
+        file: a weight file to read instead of asking the hub, as ``load_imagenet_weights``.
+
+    Returns:
+        How many tensors were set.
 
     Raises:
         MissingWeightsError: the weights are not in timm's cache and cannot be fetched, or the file does not hold them.
     """
     if isinstance(parser.backbone, Backbone):
-        load_imagenet_weights(parser.backbone, file)
-        return
+        return load_imagenet_weights(parser.backbone, file)
     source = Backbone("resnet50", size, last_stride=2)
-    load_imagenet_weights(source, file)
+    filled = load_imagenet_weights(source, file)
     parser.backbone.load_state_dict(source.net.state_dict(), strict=True)
+    return filled

@@ -45,7 +45,8 @@ class ParserRunSettings(Settings):
     parser: ParserSettings = ParserSettings()
     """the network, its input and its labels"""
     initial_weights: str = "imagenet"
-    """imagenet (fetched, or from timm's cache), none (random), or a weight file in timm's layout for the backbone"""
+    """imagenet (fetched, or from timm's cache), none (random), or a file that holds every tensor of the backbone: of timm, of
+    another training, or on the command line a model of the package by its name"""
     validation_images: int = Field(0, ge=0)
     """how many of the held-out images the parser is judged by, spread evenly over them; 0 for all"""
     train: TrainSettings = TrainSettings(

@@ -54,6 +54,7 @@ def train_parser(
     overwrite: bool = False,
     progress: bool = False,
     bar: Callable[[int, int], None] | None = None,
+    models: Mapping[str, Path] | None = None,
 ) -> ParserResult:
     """Trains a parser with the package's own training loop.
 
@@ -69,6 +70,7 @@ def train_parser(
         overwrite: start again although ``out`` holds a run.
         progress: show a bar for each epoch.
         bar: called with (images done, images in all) while the parser is judged.
+        models: files by names that ``initial_weights`` may give for them, such as those of the package's models.
 
     Raises:
         SettingsError: a setting is unknown or out of range.
@@ -81,8 +83,10 @@ def train_parser(
     settings = settings.with_changes(train=settled(settings.train, out, resume=resume).to_dict())
     trainee = _trainee(settings)
     if not (resume and (out / "checkpoint.pt").exists()):
-        fill_backbone(
-            settings.initial_weights, lambda file: load_parser_backbone(trainee.network, trainee.config.size, file)
+        trainee.provenance["first_weights"] = fill_backbone(
+            settings.initial_weights,
+            lambda file: load_parser_backbone(trainee.network, trainee.config.size, file),
+            models,
         )
     result = train_method(
         trainee, as_samples(data.train), settings.train, out, cues=PixelLabels(data.train, settings.parser.labels),
@@ -96,7 +100,8 @@ def train_parser(
         ParserProvider(parser, device=device, batch_size=settings.train.batch_size), held_out, progress=bar
     )
     _log.info("%s: %s", out, scores.summary())
-    record = {"data": {"name": data.name, "images": len(data.train)}, **settings.to_dict()}
+    first = trainee.provenance.get("first_weights", {})
+    record = {"data": {"name": data.name, "images": len(data.train)}, **settings.to_dict(), "first_weights": first}
     whole = TrainedParser(parser.network, settings.parser, parser.preprocess, scores.to_json(), record)
     weights = save_parser(whole, out / "parser.safetensors")
     write_scores(out, scores.to_json())

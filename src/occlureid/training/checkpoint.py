@@ -48,6 +48,8 @@ ADDED_LATER = frozenset(
         "noise",
         "jpeg_probability",
         "average_decay",
+        "sync_batch_norm",
+        "gather_triplets",
     }
 )
 """Settings that the first checkpoints do not have: such a run did what their defaults do."""
@@ -108,7 +110,8 @@ class Checkpoint:
     """All that a run continues from; the tensors by name in ``model``, the rest as torch's own ``state_dict``.
 
     ``guidance`` are the part labels in force, None for a method that makes none; ``average`` is the state of the weights'
-    moving average (``WeightAverage.state``), None where nothing is averaged.
+    moving average (``WeightAverage.state``), None where nothing is averaged. ``first_weights`` is the record of what the run
+    started from (``Filled``), empty where nothing was set.
     """
 
     identity: RunIdentity
@@ -118,6 +121,7 @@ class Checkpoint:
     scaler: dict[str, Any]
     guidance: Guidance | None = None
     average: dict[str, Any] | None = None
+    first_weights: dict[str, Any] = field(default_factory=dict)
 
 
 def force_to_disk(path: Path) -> None:
@@ -148,6 +152,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         content["guidance"] = _plain(checkpoint.guidance)
     if checkpoint.average is not None:
         content["average"] = checkpoint.average
+    if checkpoint.first_weights:
+        content["first_weights"] = json.dumps(checkpoint.first_weights)
     try:
         with partial.open("wb") as file:
             torch.save(content, file)
@@ -192,7 +198,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     average = content.get("average")
     if not isinstance(average, dict | None):
         raise DataError(f"{path}: not a checkpoint of this package: average is {str(average)[:200]}")
-    return Checkpoint(identity, state, **tensors, guidance=guidance, average=average)  # type: ignore[arg-type]
+    first = _first_weights(path, content.get("first_weights", "{}"))
+    return Checkpoint(identity, state, **tensors, guidance=guidance, average=average, first_weights=first)  # type: ignore[arg-type]
+
+
+def _first_weights(path: Path, entry: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(entry)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: damaged record of its first weights: {error}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: damaged record of its first weights: {str(found)[:200]}")
+    return found
 
 
 def _plain(guidance: Guidance) -> dict[str, Any]:

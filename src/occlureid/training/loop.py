@@ -32,6 +32,7 @@ from occlureid.training.processes import StopSignals, TrainingStoppedError, agre
 from occlureid.training.schedule import learning_rate_factor, warn_of_unreached
 from occlureid.training.settings import TrainSettings
 from occlureid.training.step import Share, StepSummary, Updater
+from occlureid.training.together import train_together
 from occlureid.training.validation import ValidationSplit, score, split_validation
 from occlureid.training.view import RunView
 from occlureid.types import Sample
@@ -133,7 +134,8 @@ def train_method(
     fabric = start_processes(settings)
     warn_of_unreached(settings)
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), StopSignals() as signals:
+    together = train_together(fabric, method, settings)
+    with torch.random.fork_rng(devices=cuda), StopSignals() as signals, together:
         run = _Run(
             fabric, method, split, labels, settings, folder, cues, obstacles, signals, progress, dict(record or {})
         )
@@ -191,6 +193,7 @@ class _Run:
         self.fabric.barrier()  # all have looked before the first process writes
         if stored is not None:
             self.state = stored.state
+            self.method.provenance["first_weights"] = stored.first_weights
             if self.state.finished and self.state.closed >= self.settings.epochs:
                 return self.result()
             self.state.finished = False  # a finished run may go on to more epochs
@@ -224,8 +227,10 @@ class _Run:
         if self.first:
             self.state.log_bytes = self.logbook.settle()
             tensors = updater.state()
+            first = self.method.provenance.get("first_weights", {})
+            average = updater.average.state()
             self.folder.write_checkpoint(
-                Checkpoint(self.identity, self.state, *tensors, self.guidance, updater.average.state())
+                Checkpoint(self.identity, self.state, *tensors, self.guidance, average, first_weights=first)
             )
         self.fabric.barrier()
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from occlureid.config import Settings
 from occlureid.errors import DataError, MissingWeightsError, SettingsError
 from occlureid.methods import NOT_UNDERSTOOD, Preprocess
+from occlureid.models.weight_files import Filled
 from occlureid.training.checkpoint import force_to_disk
 
 __all__ = [
@@ -142,23 +143,32 @@ def build_filled(path: Path, kind: FileKind, build: Callable[[], Network], state
     return network.eval()
 
 
-def fill_backbone(weights: str, fill: Callable[[str | None], None]) -> None:
+def fill_backbone(
+    weights: str, fill: Callable[[str | None], Filled], models: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
     """Gives a network its first weights.
 
     Args:
-        weights: "none", "imagenet" or a file.
+        weights: "none", "imagenet", a file, or one of ``models``.
         fill: fills the backbone from a file, or from what timm has for None.
+        models: files by names that may stand for them.
+
+    Returns:
+        How many tensors were set, as plain values for the record; empty for "none".
 
     Raises:
-        MissingWeightsError: there is no such file.
+        MissingWeightsError: there is no such file, or it is not of this backbone.
     """
     if weights == "none":
-        return
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise MissingWeightsError(
-            f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}"
-        )
-    fill(None if weights == "imagenet" else weights)
+        return {}
+    file = None if weights == "imagenet" else weights
+    if file is not None and not Path(file).is_file():
+        if file not in (models or {}):
+            raise MissingWeightsError(
+                f"initial_weights must be imagenet, none or a weight file, and there is no file {weights!r}"
+            )
+        file = str((models or {})[file])
+    return fill(file).to_json()
 
 
 def spread(samples: Sequence[Item], count: int) -> Sequence[Item]:

@@ -35,8 +35,8 @@ def start_processes(settings: TrainSettings) -> Fabric:
     """A launched Fabric: under torchrun it joins the processes that are there, otherwise it starts those asked for.
 
     One process needs no strategy; several train with DistributedDataParallel: gradients are averaged, and before each
-    forward pass the first process's buffers (the running statistics of batch norm) are sent to the others. Batch norm
-    normalises each process's own share of the batch.
+    forward pass the first process's buffers (the running statistics of batch norm) are sent to the others. What batch norm and
+    triplets see of the batch is up to ``together.train_together``.
 
     Raises:
         SettingsError: the accelerator, the devices or the precision is not there, or the batch does not divide.

@@ -85,6 +85,12 @@ class TrainSettings(Settings):
     nodes: int = Field(default=1, ge=1)
     """Machines; more than one are started with torchrun."""
 
+    sync_batch_norm: bool = False
+    """With several processes: normalise the images of all of them together, as one process does; otherwise each its own share."""
+
+    gather_triplets: bool = True
+    """With several processes: compare the images of all in a triplet loss, as one process does; otherwise each its own."""
+
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Decides order, augmentation, dropout and the validation persons."""
 
