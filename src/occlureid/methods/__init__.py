@@ -93,11 +93,7 @@ class Preprocess:
             )
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] to the backbone's range; the input is not changed.
-
-        Raises:
-            ShapeError: the images are not of this size.
-        """
+        """(B, 3, H, W) RGB in [0, 1] to the backbone's range, as a copy; a ShapeError where they are not of this size."""
         self._check_shape(images)
         mean = images.new_tensor(self.mean).view(3, 1, 1)
         std = images.new_tensor(self.std).view(3, 1, 1)

@@ -227,11 +227,8 @@ class _Run:
         if self.first:
             self.state.log_bytes = self.logbook.settle()
             tensors = updater.state()
-            first = self.method.provenance.get("first_weights", {})
-            average = updater.average.state()
-            self.folder.write_checkpoint(
-                Checkpoint(self.identity, self.state, *tensors, self.guidance, average, first_weights=first)
-            )
+            more = self.guidance, updater.average.state(), self.method.provenance.get("first_weights", {})
+            self.folder.write_checkpoint(Checkpoint(self.identity, self.state, *tensors, *more))
         self.fabric.barrier()
 
     def result(self) -> TrainResult:
