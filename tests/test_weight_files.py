@@ -11,12 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from occlureid import methods
+from occlureid.cli.weights import named_models
 from occlureid.errors import MissingWeightsError
 from occlureid.models.backbone import Backbone, load_imagenet_weights
 from occlureid.models.parser import HumanParser, load_parser_backbone
 from occlureid.models.torchvision_operators import declare_missing
 from occlureid.models.weight_files import Filled
 from occlureid.runs import initialise
+from occlureid.training import TrainSettings, train_method
+from occlureid.training.networks import fill_backbone
+from tests.tiny_method import make_method, make_samples
 
 SIZE = (64, 32)
 NAME = "resnet10t"
@@ -208,3 +212,34 @@ def test_a_method_says_what_was_set(state: State, tmp_path: Path) -> None:
     torch.save({"hello": torch.zeros(3)}, tmp_path / "hello.pth")
     with pytest.raises(MissingWeightsError, match="the first that is not used 'hello'"):
         initialise(pcb, str(tmp_path / "hello.pth"))
+
+
+def test_networks_of_cues_take_files_by_names_of_models(state: State, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "file.pth")
+    backbone = Backbone(NAME, SIZE)
+    asked: list[str | None] = []
+
+    def take(file: str | None) -> Filled:
+        asked.append(file)
+        return load_imagenet_weights(backbone, file)
+
+    assert fill_backbone("none", take) == {}
+    found = fill_backbone("some-model", take, {"some-model": tmp_path / "file.pth"})
+    assert (found["tensors"], found["unused"]) == (len(backbone.net.state_dict()), 2)
+    assert asked == [str(tmp_path / "file.pth")]
+    with pytest.raises(MissingWeightsError, match="there is no file 'other-model'"):
+        fill_backbone("other-model", take, {"some-model": tmp_path / "file.pth"})
+    assert named_models("sorn-resnet10t")["sorn-resnet10t"].is_file()
+    assert named_models("imagenet") == {}
+
+
+def test_the_count_of_first_weights_outlives_a_resume(tmp_path: Path) -> None:
+    samples, first = make_samples(tmp_path / "images"), {"tensors": 4, "of": 5}
+    settings = TrainSettings(epochs=1, batch_size=6, workers=0, lr=0.05, milestones=(), accelerator="cpu")
+    method = make_method(6)
+    method.provenance["first_weights"] = first
+    train_method(method, samples, settings, tmp_path / "run")
+    again = make_method(6)
+    result = train_method(again, samples, settings.with_changes(epochs=2), tmp_path / "run", resume=True)
+    assert again.provenance["first_weights"] == first
+    assert methods.restore(result.weights, type(again)).provenance["first_weights"] == first
