@@ -332,6 +332,7 @@ def test_a_few_steps_lower_every_loss(figures: Figures, training_seed: int) -> N
     g = torch.Generator().manual_seed(5)
     pictures = torch.rand(4, 3, 1, 1, generator=g).repeat(2, 1, 1, 1) + torch.rand(8, 3, *SIZE, generator=g)
     pictures[:, 0, 32:] += 1.0
+    pictures /= 3  # into [0, 1]
     cues = Cues(part_map=bands(part_1=(0, 32), part_3=(32, 64)).repeat(8, 1, 1, 1), foreground=torch.ones(8, *SIZE))
     labels = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3])
     optimiser = torch.optim.Adam(built.parameters())
@@ -346,7 +347,7 @@ def test_a_few_steps_lower_every_loss(figures: Figures, training_seed: int) -> N
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
     assert set(history[0]) == {"triplet", "image", "foreground", "parts", "parsing"}
-    for name, first in history[0].items():  # the worst of 3 seeds: 0.482
+    for name, first in history[0].items():  # the worst of 3 seeds: 0.491
         figures.below(f"{name}, of its first value", history[-1][name] / first, 0.8)
     assert built.describe(pictures).visibility.tolist() == [[1, 0, 1]] * 8
 
