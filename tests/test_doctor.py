@@ -13,7 +13,7 @@ from occlureid.data.dataset import Counts
 from occlureid.data.inspect import inspect_image
 from occlureid.data.readers import LAYOUTS
 from occlureid.doctor import Examination, Finding, examine, findings
-from occlureid.errors import UsageError
+from occlureid.errors import DataError, UsageError
 from tests.layout_trees import DUKE, LIP, MARKET, OCCLUDED_REID_RENAMED, P_DUKE, PARTIAL_REID, lay, lip, msmt17
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
@@ -113,14 +113,86 @@ def test_what_is_no_layout_ends_the_examination(tmp_path, pictures):
     assert codes(examine(lay(tmp_path / "partial", PARTIAL_REID, pictures))) == {"layout": "error"}
 
 
-def test_images_are_looked_at_although_the_names_are_wrong(market):
+def test_a_stray_file_is_named_and_the_rest_examined_and_counted(market):
+    sound = examine(market)
     (market / QUERY / "portrait.jpg").write_bytes(b"portrait")
+    (market / GALLERY / "notes.txt").write_text("taken in May")
     examination = examine(market)
-    assert codes(examination) == {"reading": "error", "unreadable": "error"}
-    assert "first: portrait.jpg" in found(examination, "reading").what
+    assert codes(examination) == {**codes(sound), "reading": "error", "unreadable": "error", "unlisted": "note"}
+    strays = found(examination, "reading")
+    assert strays.number == 2
+    assert "found 1 other entries, first: notes.txt" in strays.names[0]
+    assert "first: portrait.jpg" in strays.names[1]
     assert examination.images_checked == 11
-    assert examination.counts == {}
+    assert examination.counts == sound.counts
+    assert examination.cameras == sound.cameras
+    assert examination.checksum is None, "what was left out is part of the data that a number would belong to"
+    assert examination.exit_code == 3
     assert examine(market, images=False).images_checked == 0
+    with pytest.raises(DataError, match=r"notes\.txt|portrait\.jpg"):
+        open_dataset(market)
+
+
+def test_images_are_looked_at_although_a_folder_is_missing(market):
+    shutil.rmtree(market / QUERY)
+    (market / GALLERY / "portrait.jpg").write_bytes(b"portrait")
+    examination = examine(market, "market1501")
+    assert codes(examination) == {"reading": "error", "unreadable": "error"}
+    assert "there is no query" in found(examination, "reading").what
+    assert examination.images_checked == 9
+    assert examination.counts == {}
+
+
+def test_junk_among_training_images_does_not_end_the_examination(market, pictures):
+    lay(market, [f"{TRAIN}/-1_c1s1_009999_00.jpg"], pictures[20:])
+    examination = examine(market, images=False)
+    assert "person -1 marks junk and cannot be trained on; 1 images" in found(examination, "reading").what
+    assert examination.counts["train_images"] == 4
+
+
+def test_a_damaged_line_of_a_csv_file_does_not_end_the_examination(tmp_path, pictures):
+    lay(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], pictures)
+    rows = ["path,person,camera,split", "a.jpg,1,x,train", "b.jpg,2,x,query", "c.jpg,2,y,gallery"]
+    more = ["z.jpg,2,y,gallery", "c.jpg,2", 'c.jpg,"ann"x,y,gallery', "c.jpg,an\u202en,y,gallery", "c.jpg,2,y,test"]
+    (tmp_path / "data.csv").write_text("\n".join(rows + more), encoding="utf-8")
+    examination = examine(tmp_path / "data.csv")
+    lines = found(examination, "reading").names
+    assert [line.partition(": ")[0] for line in lines] == [f"{tmp_path}/data.csv:{number}" for number in range(5, 10)]
+    assert (examination.images_checked, examination.counts["gallery_images"]) == (3, 1)
+
+
+def test_damaged_lines_of_other_lists_do_not_end_the_examination(tmp_path, pictures, rendered_world):
+    root = msmt17(tmp_path / "msmt", pictures)
+    with (root / "list_gallery.txt").open("a") as file:
+        file.write("0000/none_003_0114.jpg 0\n0000/0000_007_03_0114afternoon_0010_1.jpg 0\n")
+    examination = examine(root, images=False)
+    assert [name.split(": ")[0].rpartition(":")[2] for name in found(examination, "reading").names] == ["2", "3"]
+    assert examination.counts["gallery_images"] == 1
+    world = shutil.copytree(rendered_world, tmp_path / "world")
+    lines = (world / "truth.jsonl").read_text().splitlines(keepends=True)
+    (world / "truth.jsonl").write_text("".join(["{damaged\n", *lines[1:]]))
+    examination = examine(world, images=False)
+    assert found(examination, "reading").number == 2, "the line, and the image that now has none"
+    assert any("truth.jsonl:1: expected one JSON object" in name for name in found(examination, "reading").names)
+    assert examination.counts == examine(rendered_world, images=False).counts
+
+
+def test_strays_beside_or_among_folders_of_persons(tmp_path, pictures):
+    root = lay(
+        tmp_path / "own", ["query/b/x/1.jpg", "gallery/b/x/2.jpg", "gallery/b/y/3.jpg", "gallery/c/y/4.jpg"], pictures
+    )
+    (root / "gallery" / "c" / "notes.txt").write_text("")
+    examination = examine(root, images=False)
+    assert "expected only folders, found 1 files, first: notes.txt" in found(examination, "reading").what
+    assert examination.counts["gallery_images"] == 3
+    small = lay(tmp_path / "small", PARTIAL_REID, pictures)
+    (small / "whole_body_images" / "old").mkdir()
+    (small / "whole_body_images" / "cover.jpg").write_bytes(b"cover")
+    examination = examine(small, "partial-reid", images=False)
+    assert found(examination, "reading").number == 3, (
+        "a folder among images (by two checks), and a name without a number"
+    )
+    assert examination.counts["gallery_images"] == 4
 
 
 def test_withdrawn_and_licensed_sets_say_so(tmp_path, pictures):

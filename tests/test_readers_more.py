@@ -324,7 +324,7 @@ def test_what_fits_none_says_what_is_there(tmp_path, pictures):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="the folder is empty"):
         open_dataset(tmp_path / "empty")
-    lay(tmp_path / "own", ["query/ann/front/1.jpg", "gallery/ann/side/1.jpg"], pictures)
+    lay(tmp_path / "own", ["query/ann/1.jpg", "gallery/ann/1.jpg"], pictures)
     with pytest.raises(DataError, match="no known layout"):
         open_dataset(tmp_path / "own")
     with pytest.raises(DataError, match="is LIP, which is for human parsers"):

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from occlureid.errors import DataError, FingerprintError, MissingCueError, ShapeError
+from occlureid.ids import check_id
 
 __all__ = [
     "CUE_NAMES",
@@ -59,7 +60,7 @@ KEYPOINT_FLIP: tuple[int, ...] = _flip_order(KEYPOINT_NAMES)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of one person, as its dataset names it.
+    """One image of one person, as its dataset names it; ids are checked by ``ids.check_id``.
 
     Attributes:
         path: the image file.
@@ -82,6 +83,11 @@ class Sample:
             raise DataError(
                 f"{self.path}: a sample needs a person and a camera, got {self.person!r} and {self.camera!r}"
             )
+        for name in ("person", "camera"):
+            try:
+                check_id(name, getattr(self, name))
+            except DataError as error:
+                raise DataError(f"{self.path}: {error}") from error
         if self.visible_fraction is not None and not 0.0 <= self.visible_fraction <= 1.0:
             raise DataError(f"{self.path}: visible_fraction must lie in [0, 1], got {self.visible_fraction}")
 

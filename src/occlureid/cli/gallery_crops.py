@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.gallery_place import moment
 from occlureid.data import ReidDataset, open_dataset, read_image
+from occlureid.data.csv_rows import csv_header, csv_rows
 from occlureid.data.files import IMAGE_SUFFIXES
 from occlureid.data.images import cut_box
 from occlureid.data.recognise import recognise
 from occlureid.errors import DataError, UsageError
 from occlureid.gallery import Item
+from occlureid.ids import check_id
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +31,6 @@ CROP_COLUMNS = ("path", "camera", "id", "person", "time", "box")
 UNKNOWN = "unknown"
 """Camera of images that say nothing of it."""
 
-_LONGEST_FIELD = 10_000
 _NOBODY = {"market1501": ("0000",)}
 """Ids that layouts give to many people at once."""
 
@@ -87,9 +87,13 @@ def collect(paths: Sequence[Path], naming: Naming) -> list[Group]:
 
 def _group(path: Path, naming: Naming) -> Group:
     if path.suffix.lower() == ".csv" and path.is_file():
-        if naming.layout == "csv" or (naming.layout == "auto" and "split" in _header(path)):
+        if naming.layout == "csv" or (naming.layout == "auto" and "split" in csv_header(path)):
             return _dataset(open_dataset(path, "csv"), naming)
-        return Group(_cue_root(path.parent), [_row(path, line, row, naming) for line, row in _rows(path)])
+        rows = csv_rows(path, CROP_COLUMNS[:2], CROP_COLUMNS[2:])
+        crops = [_row(path, line, row, naming) for line, row in rows]
+        if not crops:
+            raise DataError(f"{path}: there is no crop in it")
+        return Group(_cue_root(path.parent), crops)
     if path.is_file():
         return Group(_cue_root(path.parent), [_plain(path, path.name, naming)])
     if not path.is_dir():
@@ -132,6 +136,8 @@ def _is_dataset(path: Path) -> bool:
 
 def _item(where: str, **values: Any) -> Item:
     try:
+        for name in ("id", "camera", "person"):
+            check_id(name, values.get(name) or "")
         return Item(**values)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
@@ -165,54 +171,6 @@ def _dataset(dataset: ReidDataset, naming: Naming) -> Group:
 
 
 # -- CSV files of crops ------------------------------------------------------------------------------------------------
-
-
-def _header(path: Path) -> list[str]:
-    with _readable(path) as lines:
-        return [name.strip() for name in next(lines, [])]
-
-
-class _readable:  # noqa: N801
-    """The rows of a CSV file; what is wrong with the file is a DataError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Any:
-        try:
-            self._file = self._path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise DataError(f"{self._path}: cannot be read ({error.strerror})") from error
-        return csv.reader(self._file, strict=True)
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._file.close()
-        if isinstance(error, csv.Error | UnicodeDecodeError):
-            raise DataError(f"{self._path}: is not a CSV file in UTF-8: {error}") from error
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with _readable(path) as reader:
-        header = [name.strip() for name in next(reader, [])]
-        unknown = set(header) - set(CROP_COLUMNS)
-        if not set(CROP_COLUMNS[:2]) <= set(header) or unknown or len(set(header)) != len(header):
-            raise DataError(
-                f"{path}:1: expected the columns path and camera, and if known {', '.join(CROP_COLUMNS[2:])}, each once; got "
-                f"{', '.join(header)[:200] or 'nothing'}"
-            )
-        start, found = reader.line_num + 1, False
-        for row in reader:
-            line, start = start, reader.line_num + 1
-            if not row:
-                continue
-            if len(row) != len(header) or max(map(len, row)) > _LONGEST_FIELD:
-                raise DataError(
-                    f"{path}:{line}: expected {len(header)} fields of at most {_LONGEST_FIELD} letters, got {len(row)}"
-                )
-            found = True
-            yield line, {name: value.strip() for name, value in zip(header, row, strict=True)}
-        if not found:
-            raise DataError(f"{path}: there is no crop in it")
 
 
 def _row(path: Path, line: int, row: dict[str, str], naming: Naming) -> Crop:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from occlureid.data.files import entries, image_files
+from occlureid.data.strays import stray
 from occlureid.errors import DataError, UsageError
 from occlureid.types import Protocol, Sample
 
@@ -67,13 +68,17 @@ def image_tree(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; its images belong there")
-    inner = [path for path in entries(folder) if path.is_dir()]
-    if inner and len(inner) < len(entries(folder)):
-        strange = next(path for path in entries(folder) if not path.is_dir())
-        raise DataError(
-            f"{folder}: expected either images or a folder a person, got both; first file: {strange.name}, first "
-            f"folder: {inner[0].name}"
+    every = entries(folder)
+    inner = [path for path in every if path.is_dir()]
+    if inner and len(inner) < len(every):
+        strange = next(path for path in every if not path.is_dir())
+        stray(
+            DataError(
+                f"{folder}: expected either images or a folder a person, got both; first file: {strange.name}, first "
+                f"folder: {inner[0].name}"
+            )
         )
+        inner = inner if 2 * len(inner) > len(every) else []  # where it is set aside: what most of them are
     found = [path for person in inner for path in image_files(person)] if inner else image_files(folder)
     if not found:
         raise DataError(f"{folder}: expected images, found none")
@@ -95,10 +100,13 @@ def body_samples(folder: Path, kind: str, cameras: Cameras = "split") -> tuple[S
     files = image_tree(folder)
     matches = [(path, _NAME.fullmatch(path.name)) for path in files]
     if strange := [path for path, match in matches if match is None]:
-        raise DataError(
-            f"{folder}: expected names like 002_01.tif (person 002) or 002_c1_01.tif (and camera 1); {len(strange)} of "
-            f"{len(files)} files are named otherwise, first: {strange[0].name}"
+        stray(
+            DataError(
+                f"{folder}: expected names like 002_01.tif (person 002) or 002_c1_01.tif (and camera 1); {len(strange)} of "
+                f"{len(files)} files are named otherwise, first: {strange[0].name}"
+            )
         )
+        files = [path for path, match in matches if match is not None]
     named = [path for path, match in matches if match is not None and match["camera"] is not None]
     if named and len(named) < len(files):
         other = next(path for path in files if not has_camera(path.name))

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from occlureid.data.dataset import Counts, ReidDataset
-from occlureid.data.files import image_files
+from occlureid.data.files import SUFFIX_PATTERN, image_files
+from occlureid.data.strays import stray
 from occlureid.data.truth import TRUTH_FILE, read_truth
 from occlureid.errors import DataError
 from occlureid.types import Protocol, Sample
@@ -57,8 +58,10 @@ MARKET1501_COUNTS = Counts(12_936, 751, 3_368, 750, 19_732, 751)
 DUKEMTMC_COUNTS = Counts(16_522, 702, 2_228, 702, 17_661, 1_110)
 OCCLUDED_DUKE_COUNTS = Counts(15_618, 702, 2_210, 519, 17_661, 1_110)
 
-_MARKET_NAME = re.compile(r"(?P<person>-1|\d{4})_c(?P<camera>\d)s\d_(?P<time>\d{6})_\d{2}\.jpe?g(\.jpg)?", re.ASCII)
-_DUKE_NAME = re.compile(r"(?P<person>\d{4})_c(?P<camera>[1-8])_f(?P<time>\d{7})\.jpg", re.ASCII)
+_MARKET_NAME = re.compile(
+    rf"(?P<person>-1|\d{{4}})_c(?P<camera>\d)s\d_(?P<time>\d{{6}})_\d{{2}}{SUFFIX_PATTERN}{{1,2}}", re.ASCII
+)
+_DUKE_NAME = re.compile(rf"(?P<person>\d{{4}})_c(?P<camera>[1-8])_f(?P<time>\d{{7}}){SUFFIX_PATTERN}", re.ASCII)
 # Data of one's own in the Market-1501 layout: the person and the camera are all that a name must say.
 _MARKET_LIKE_NAME = re.compile(
     r"(?P<person>-1|\d{1,18})_c(?P<camera>\d{1,9})(?!\d)(?:s\d+_(?P<time>\d{1,18})(?!\d))?.*", re.ASCII
@@ -124,17 +127,18 @@ def read_synthetic(root: Path) -> ReidDataset:
         (known.keys(), truth.keys(), "does not describe images that are there"),
     ):
         if lacking := sorted(described - found):
-            raise DataError(
-                f"{root / TRUTH_FILE}: {what} ({len(lacking)}, first: {lacking[0]}); render the world again"
+            stray(
+                DataError(f"{root / TRUTH_FILE}: {what} ({len(lacking)}, first: {lacking[0]}); render the world again")
             )
 
     def told(sample: Sample) -> Sample:
-        record = truth[_relative(root, sample)]
+        record = truth.get(_relative(root, sample))
+        if record is None:
+            return sample
         for key, value, own in (("person", record.person, sample.person), ("camera", record.camera, sample.camera)):
             if value is not None and value != own:
-                raise DataError(
-                    f"{root / TRUTH_FILE}:{record.line}: {key} {value!r} contradicts the file name {sample.path.name}"
-                )
+                where = f"{root / TRUTH_FILE}:{record.line}"
+                stray(DataError(f"{where}: {key} {value!r} contradicts the file name {sample.path.name}"))
         return replace(sample, visible_fraction=record.visible_fraction, obstacle=record.obstacle)
 
     train, query, gallery = (tuple(map(told, s)) for s in (dataset.train, dataset.query, dataset.gallery))
@@ -164,10 +168,13 @@ def read_boxes(root: Path, name: str, protocol: Protocol, expected: Counts | Non
         splits.append(samples)
     junk = [s.path.name for s in splits[0] if s.person in ("-1", *protocol.junk)]
     if junk:
-        raise DataError(
-            f"{root / SPLIT_FOLDERS[0]}: person -1 marks junk and cannot be trained on; {len(junk)} images, "
-            f"first: {junk[0]}"
+        stray(
+            DataError(
+                f"{root / SPLIT_FOLDERS[0]}: person -1 marks junk and cannot be trained on; {len(junk)} images, "
+                f"first: {junk[0]}"
+            )
         )
+        splits[0] = tuple(s for s in splits[0] if s.person not in ("-1", *protocol.junk))
     return ReidDataset(name, root, splits[0], splits[1], splits[2], protocol, expected)
 
 
@@ -178,11 +185,14 @@ def _samples(folder: Path, layout: str, pattern: re.Pattern[str]) -> Iterator[Sa
     strange = [path.name for path, match in zip(files, matches, strict=True) if match is None or other(path.name)]
     if strange:
         example = "0002_c1_f0044158.jpg" if pattern is _DUKE_NAME else "0002_c1s1_000451_03.jpg"
-        raise DataError(
-            f"{folder}: the layout {layout!r} names files like {example}; {len(strange)} of {len(files)} files are "
-            f"named otherwise, first: {strange[0]}"
+        stray(
+            DataError(
+                f"{folder}: the layout {layout!r} names files like {example}; {len(strange)} of {len(files)} files are "
+                f"named otherwise, first: {strange[0]}"
+            )
         )
+    aside = set(strange)
     for path, match in zip(files, matches, strict=True):
-        if match is not None:
+        if match is not None and path.name not in aside:
             time = match["time"]
             yield Sample(path, match["person"], match["camera"], time=None if time is None else int(time))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from occlureid.data.strays import stray
 from occlureid.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "entries", "image_files", "subfolders"]
+__all__ = ["IMAGE_SUFFIXES", "SUFFIX_PATTERN", "entries", "image_files", "subfolders"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Suffixes of image files, in lower case."""
+
+SUFFIX_PATTERN = f"(?i:{'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})"
+"""A regular expression of such a suffix, dot and all, in either case."""
 
 _LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini"})
 
@@ -39,11 +44,13 @@ def image_files(folder: Path) -> list[Path]:
     found = entries(folder)
     strange = [path for path in found if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file()]
     if strange:
-        raise DataError(
-            f"{folder}: expected only image files ({', '.join(sorted(IMAGE_SUFFIXES))}), found {len(strange)} other "
-            f"entries, first: {strange[0].name}; move them elsewhere, so that no image is lost unseen"
+        stray(
+            DataError(
+                f"{folder}: expected only image files ({', '.join(sorted(IMAGE_SUFFIXES))}), found {len(strange)} other "
+                f"entries, first: {strange[0].name}; move them elsewhere, so that no image is lost unseen"
+            )
         )
-    return found
+    return [path for path in found if path not in set(strange)] if strange else found
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -55,5 +62,5 @@ def subfolders(folder: Path) -> list[Path]:
     found = entries(folder)
     strange = [path for path in found if not path.is_dir()]
     if strange:
-        raise DataError(f"{folder}: expected only folders, found {len(strange)} files, first: {strange[0].name}")
-    return found
+        stray(DataError(f"{folder}: expected only folders, found {len(strange)} files, first: {strange[0].name}"))
+    return [path for path in found if path not in set(strange)] if strange else found

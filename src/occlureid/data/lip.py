@@ -192,7 +192,7 @@ def _ids(path: Path) -> Iterator[tuple[str, str]]:
     try:
         if path.stat().st_size > _LONGEST_LIST:
             raise DataError(f"{path}: larger than {_LONGEST_LIST:,} bytes, so it is no list of ids")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise DataError(f"{path}: LIP needs this list; it comes with the images") from error
     except (OSError, UnicodeDecodeError) as error:

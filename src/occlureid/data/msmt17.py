@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from occlureid.data.dataset import Counts, ReidDataset
+from occlureid.data.files import SUFFIX_PATTERN
+from occlureid.data.strays import stray
 from occlureid.errors import DataError, UsageError
 from occlureid.types import Protocol, Sample
 
@@ -23,7 +25,7 @@ MSMT17_FOLDERS: dict[str, tuple[str, str]] = {"v1": ("train", "test"), "v2": ("m
 MSMT17_LISTS: tuple[str, ...] = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 
 # 0000/0000_000_01_0303morning_0015_0.jpg: person, image, camera, day and time of day, frame, box.
-_IMAGE = re.compile(r"(?P<folder>\w{1,64})/\d{1,9}_\d{1,9}_(?P<camera>\d{1,9})_\w+\.jpg", re.ASCII)
+_IMAGE = re.compile(rf"(?P<folder>\w{{1,64}})/\d{{1,9}}_\d{{1,9}}_(?P<camera>\d{{1,9}})_\w+{SUFFIX_PATTERN}", re.ASCII)
 _LONGEST_LIST = 64_000_000
 
 
@@ -70,30 +72,37 @@ def _sorted(folder: Path, lists: list[Path]) -> tuple[Sample, ...]:
 def _listed(folder: Path, path: Path, seen: dict[str, str]) -> Iterator[Sample]:
     """The samples of one list; ``seen`` says where each image was listed."""
     lines = _lines(path)
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()  # empty lines at the end
     if not lines:
         raise DataError(f"{path}: expected lines like 0000/0000_000_01_0303morning_0015_0.jpg 0, the file is empty")
     for number, line in enumerate(lines, start=1):
-        where = f"{path}:{number}"
-        image, _, person = line.strip().partition(" ")
-        match = _IMAGE.fullmatch(image)
-        if match is None or not re.fullmatch(r"\d{1,9}", person, re.ASCII):
-            raise DataError(
-                f"{where}: expected 0000/0000_000_01_0303morning_0015_0.jpg 0 or the like, got {line[:80]!r}"
-            )
-        if image in seen:
-            raise DataError(f"{where}: {image} was already listed in {seen[image]}")
-        seen[image] = where
-        file = folder / PurePosixPath(image)
-        if not file.is_file():
-            raise DataError(f"{where}: there is no image {image} in {folder}")
-        yield Sample(file, person, str(int(match["camera"])))
+        try:
+            yield _sample(folder, f"{path}:{number}", line, seen)
+        except DataError as error:
+            stray(error)
+
+
+def _sample(folder: Path, where: str, line: str, seen: dict[str, str]) -> Sample:
+    """The sample of one line; blanks or a tab separate its two fields."""
+    image, _, person = " ".join(line.split()).partition(" ")
+    match = _IMAGE.fullmatch(image)
+    if match is None or not re.fullmatch(r"\d{1,9}", person, re.ASCII):
+        raise DataError(f"{where}: expected 0000/0000_000_01_0303morning_0015_0.jpg 0 or the like, got {line[:80]!r}")
+    if image in seen:
+        raise DataError(f"{where}: {image} was already listed in {seen[image]}")
+    seen[image] = where
+    file = folder / PurePosixPath(image)
+    if not file.is_file():
+        raise DataError(f"{where}: there is no image {image} in {folder}")
+    return Sample(file, person, str(int(match["camera"])))
 
 
 def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _LONGEST_LIST:
             raise DataError(f"{path}: larger than {_LONGEST_LIST:,} bytes, so it is no list of images")
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise DataError(f"{path}: MSMT17 needs this list; it comes with the images") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -99,7 +99,7 @@ def _read_list(lists: Path, folder: str, published: bool) -> list[str]:
     try:
         if path.stat().st_size > _LARGEST_LIST:
             raise DataError(f"{path}: larger than {_LARGEST_LIST:,} bytes, so it is no list of names")
-        listed = path.read_text(encoding="utf-8").splitlines()
+        listed = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: there is no such list; the authors of Occluded-DukeMTMC publish {', '.join(LIST_FILES.values())}"

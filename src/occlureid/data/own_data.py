@@ -7,13 +7,13 @@ ignored, and the protocol's name says so. In both, person "-1" marks junk (dropp
 
 from __future__ import annotations
 
-import csv
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
+from occlureid.data.csv_rows import csv_rows
 from occlureid.data.dataset import ReidDataset
 from occlureid.data.files import image_files, subfolders
+from occlureid.data.strays import stray
 from occlureid.errors import DataError
 from occlureid.types import Protocol, Sample
 
@@ -30,15 +30,17 @@ def read_folder(root: Path) -> ReidDataset:
     """A tree ``{train,query,gallery}/<person>/<camera>/<any name>.jpg`` (or png, bmp, tif, webp).
 
     The folders' names are the person and the camera; file names mean nothing. Data of one camera has one camera folder
-    in each person's.
+    in each person's. Without ``train`` the data is there to describe and to evaluate on.
 
     Raises:
-        DataError: a split is missing or empty, or there are files where folders belong.
+        DataError: query or gallery is missing or empty, or there are files where folders belong.
     """
-    splits: dict[str, list[Sample]] = {}
-    for split in SPLITS:
-        if not (root / split).is_dir():
+    splits: dict[str, list[Sample]] = {"train": []}
+    there = [split for split in SPLITS if (root / split).is_dir()]
+    for split in SPLITS[1:]:
+        if split not in there:
             raise DataError(f"{root}: the layout 'folder' has {', '.join(SPLITS)}, then a folder a person; no {split}")
+    for split in there:
         splits[split] = [
             Sample(path, person.name, camera.name)
             for person in subfolders(root / split)
@@ -52,50 +54,38 @@ def read_csv(path: Path) -> ReidDataset:
     """A CSV file with the columns path, person, camera, split, and optionally time, visible_fraction, obstacle.
 
     ``split`` is train, query or gallery; paths are relative to the CSV file's folder (or absolute). An image may be
-    both query and gallery, as in Occluded-DukeMTMC; nothing else may be listed twice.
+    both query and gallery, as in Occluded-DukeMTMC; nothing else may be listed twice. Without a line of ``train`` the data is
+    there to describe and to evaluate on. ``csv_rows`` says how fields are separated and quoted.
 
     Raises:
         DataError: the file cannot be read, a column is missing or unknown, a value is not what it should be, an image
-            is not there or is listed twice, or a split is empty. Lines are numbered as in an editor.
+            is not there or is listed twice, or query or gallery is empty. Lines are numbered as in an editor.
     """
     splits: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     seen: dict[Path, dict[str, tuple[int, Sample]]] = {}
-    for line, row in _csv_rows(path):
-        sample, split = _csv_sample(path, line, row)
-        earlier = seen.setdefault(sample.path, {})
-        for other, (number, before) in earlier.items():
-            if other == split or "train" in (other, split):
-                raise DataError(f"{path}:{line}: {row['path']} is already in line {number} ({other})")
-            if (before.person, before.camera) != (sample.person, sample.camera):
-                raise DataError(f"{path}:{line}: {row['path']} has another person or camera in line {number}")
-        earlier[split] = (line, sample)
+    for line, row in csv_rows(path, CSV_COLUMNS[:4], CSV_COLUMNS[4:]):
+        try:
+            sample, split = _csv_sample(path, line, row)
+            _check_once(path, line, row["path"], sample, split, seen.setdefault(sample.path, {}))
+        except DataError as error:
+            stray(error)
+            continue
+        seen[sample.path][split] = (line, sample)
         splits[split].append(sample)
     return _dataset("csv", path.parent, path, splits)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    required = CSV_COLUMNS[:4]
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            unknown = sorted(set(header) - set(CSV_COLUMNS))
-            if not set(required) <= set(header) or unknown or len(set(header)) != len(header):
-                raise DataError(
-                    f"{path}:1: expected the columns {', '.join(required)}, and if known {', '.join(CSV_COLUMNS[4:])}, "
-                    f"each once; got {', '.join(header)[:200] or 'nothing'}"
-                )
-            start = reader.line_num + 1  # a quoted field may span lines: a row is known by its first
-            for row in reader:
-                line, start = start, reader.line_num + 1
-                if row and len(row) != len(header):
-                    raise DataError(f"{path}:{line}: expected {len(header)} fields, got {len(row)}")
-                if row:
-                    yield line, {name: value.strip() for name, value in zip(header, row, strict=True)}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not a CSV file in UTF-8: {error}") from error
+def _check_once(
+    path: Path, line: int, name: str, sample: Sample, split: str, earlier: dict[str, tuple[int, Sample]]
+) -> None:
+    """Raises:
+    DataError: an earlier line has the same image, and not as query here and gallery there, or of somebody else.
+    """  # noqa: D205
+    for other, (number, before) in earlier.items():
+        if other == split or "train" in (other, split):
+            raise DataError(f"{path}:{line}: {name} is already in line {number} ({other})")
+        if (before.person, before.camera) != (sample.person, sample.camera):
+            raise DataError(f"{path}:{line}: {name} has another person or camera in line {number}")
 
 
 def _csv_sample(path: Path, line: int, row: dict[str, str]) -> tuple[Sample, str]:
@@ -120,11 +110,14 @@ def _csv_sample(path: Path, line: int, row: dict[str, str]) -> tuple[Sample, str
 
 def _dataset(layout: str, root: Path, where: Path, splits: dict[str, list[Sample]]) -> ReidDataset:
     for split, samples in splits.items():
-        if not samples:
+        if not samples and split != "train":
             raise DataError(f"{where}: the split {split!r} has no image")
     junk = [s.path for s in splits["train"] if s.person == "-1"]
     if junk:
-        raise DataError(f"{where}: person -1 marks junk and cannot be trained on; {len(junk)} images, first: {junk[0]}")
+        stray(
+            DataError(f"{where}: person -1 marks junk and cannot be trained on; {len(junk)} images, first: {junk[0]}")
+        )
+        splits["train"] = [s for s in splits["train"] if s.person != "-1"]
     cameras = {s.camera for s in (*splits["query"], *splits["gallery"])}
     protocol = Protocol(layout)
     if len(cameras) == 1:

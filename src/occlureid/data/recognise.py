@@ -10,7 +10,7 @@ from pathlib import Path
 from occlureid.data import box_folders as box
 from occlureid.data.body_folders import BODY_FOLDERS, has_camera
 from occlureid.data.cuhk03 import CUHK03_NP_COUNTS
-from occlureid.data.files import entries, image_files
+from occlureid.data.files import SUFFIX_PATTERN, entries, image_files
 from occlureid.data.lip import find_lip
 from occlureid.data.msmt17 import MSMT17_FOLDERS, MSMT17_LISTS
 from occlureid.data.occluded_reid import SPLIT_ON_DISK
@@ -27,7 +27,7 @@ _LOOKED_FOR = (
     "(Occluded-REID, Partial-REID; P-DukeMTMC in train and test), Probe and Gallery (Partial-iLIDS), "
     f"{MSMT17_LISTS[0]} (MSMT17), or a CSV file"
 )
-_CUHK03_NAME = re.compile(r"\d{4}_c[12]_\d{1,3}\.png", re.ASCII)
+_CUHK03_NAME = re.compile(rf"\d{{4}}_c[12]_\d{{1,3}}{SUFFIX_PATTERN}", re.ASCII)
 _ENOUGH = 50
 
 
@@ -79,7 +79,7 @@ def _fits(path: Path) -> Iterator[str]:
 
     if there(*box.SPLIT_FOLDERS):
         yield from _box_layouts(path)
-    if there(*SPLITS):
+    if there(*SPLITS) or (there(*SPLITS[1:]) and _has_cameras(path / "query")):
         yield "folder"
     elif there("query", "gallery") and all(name[:1].isdigit() for name in _first_names(path / "query") or "-"):
         # As one archive of the small sets has them: nothing tells them apart.
@@ -132,6 +132,12 @@ def _box_layouts(path: Path) -> Iterator[str]:
     published = box.OCCLUDED_DUKE_COUNTS
     occluded = [published.train_images, published.query_images, published.gallery_images]
     yield "occluded-duke" if [len(split) for split in names] == occluded else "dukemtmc"
+
+
+def _has_cameras(folder: Path) -> bool:
+    """Whether it holds a folder a person and in that a folder a camera, as data of one's own without ``train`` does."""
+    inner = [entry for entry in entries(folder) if entry.is_dir()][:_ENOUGH]
+    return any(entry.is_dir() for person in inner for entry in entries(person))
 
 
 def _first_names(folder: Path) -> list[str]:

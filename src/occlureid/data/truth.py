@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlureid.data.strays import stray
 from occlureid.errors import DataError
 from occlureid.types import KEYPOINT_NAMES
 
@@ -98,9 +99,9 @@ def read_truth(root: Path | str) -> dict[str, TruthRecord]:
     found: dict[str, TruthRecord] = {}
     for record in _records(path):
         if record.path in found:
-            raise DataError(
-                f"{path}:{record.line}: {record.path} was already described in line {found[record.path].line}"
-            )
+            earlier = found[record.path].line
+            stray(DataError(f"{path}:{record.line}: {record.path} was already described in line {earlier}"))
+            continue
         found[record.path] = record
     return found
 
@@ -109,7 +110,10 @@ def _records(path: Path) -> Iterator[TruthRecord]:
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), start=1):
-                yield _record(line, number, f"{path}:{number}")
+                try:
+                    yield _record(line, number, f"{path}:{number}")
+                except DataError as error:
+                    stray(error)
     except FileNotFoundError as error:
         raise DataError(f"{path}: the layout 'synthetic' needs this file; a rendered world has it") from error
     except (OSError, UnicodeDecodeError) as error:

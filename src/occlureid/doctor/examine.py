@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from occlureid.data.dataset import ReidDataset
 from occlureid.data.lip import LIP_IMAGES, ParsingDataset, ParsingSample, find_lip, read_lip
 from occlureid.data.readers import LAYOUTS, open_dataset
 from occlureid.data.recognise import recognise
+from occlureid.data.strays import set_aside
 from occlureid.doctor.cue_files import check_cues
 from occlureid.doctor.findings import LEVELS, Examination, Finding, finding
 from occlureid.doctor.pictures import check_duplicates, check_files, image_paths, inspected, unlisted
@@ -49,18 +50,19 @@ def examine(
         raise UsageError(f"no layout {layout!r}; choose auto or one of: {', '.join(LAYOUTS)}")
     if layout == "auto" and path.is_dir() and find_lip(path):
         return _examine_lip(path, images, threads, progress)
-    try:
-        name = recognise(path) if layout == "auto" and path.is_dir() else layout
-    except DataError as error:
-        return _ended(path, None, [_whole("layout", error, path)])
-    try:
-        dataset = open_dataset(path, name)
-    except DataError as error:
-        found = [_whole("reading" if name != "auto" else "layout", error, path)]
-        checked = image_paths(path) if images and path.is_dir() else []
-        found += check_files(inspected(checked, threads, progress), path)[0]
-        return _ended(path, name if name != "auto" else None, found, images_checked=len(checked))
-    return _examine_dataset(path, dataset, images, threads, progress)
+    with set_aside() as strays:
+        try:
+            name = recognise(path) if layout == "auto" and path.is_dir() else layout
+        except DataError as error:
+            return _ended(path, None, [_whole("layout", error, path), *_aside(strays, path)])
+        try:
+            dataset = open_dataset(path, name)
+        except DataError as error:
+            found = [_whole("reading" if name != "auto" else "layout", error, path), *_aside(strays, path)]
+            checked = image_paths(path) if images and path.is_dir() else []
+            found += check_files(inspected(checked, threads, progress), path)[0]
+            return _ended(path, name if name != "auto" else None, found, images_checked=len(checked))
+    return _examine_dataset(path, dataset, strays, images, threads, progress)
 
 
 def _whole(code: str, error: DataError, path: Path) -> Finding:
@@ -73,30 +75,50 @@ def _whole(code: str, error: DataError, path: Path) -> Finding:
     return Finding("error", code, str(error).removeprefix(f"{path}: "), advice)
 
 
+def _aside(strays: list[DataError], path: Path) -> Iterator[Finding]:
+    """The files and lines that were left out, as one finding."""
+    advice = "mend, move or rename what is named, and examine again; the rest was examined without it"
+    texts = [str(error).removeprefix(f"{path}: ") for error in strays]
+    if len(texts) == 1:
+        yield Finding("error", "reading", texts[0], advice)
+    elif texts:
+        yield finding("error", "reading", "{number} things cannot be read as they are and were left out", advice, texts)
+
+
 def _ended(
     path: Path,
     layout: str | None,
     findings: Iterable[Finding],
     dataset: ReidDataset | None = None,
     images_checked: int = 0,
+    whole: bool = True,
 ) -> Examination:
     ordered = tuple(sorted(findings, key=lambda found: LEVELS.index(found.level)))
     if dataset is None:
         return Examination(path, layout, ordered, images_checked=images_checked)
     counts = {name: int(number) for name, number in asdict(dataset.counts()).items()}
     cameras = {split: dict(sorted(Counter(s.camera for s in getattr(dataset, split)).items())) for split in SPLITS}
-    return Examination(path, layout, ordered, counts, cameras, images_checked, dataset.checksum())
+    return Examination(path, layout, ordered, counts, cameras, images_checked, dataset.checksum() if whole else None)
 
 
 def _examine_dataset(
-    path: Path, dataset: ReidDataset, images: bool, threads: int, progress: Progress | None
+    path: Path,
+    dataset: ReidDataset,
+    strays: list[DataError],
+    images: bool,
+    threads: int,
+    progress: Progress | None,
 ) -> Examination:
-    found = [*check_splits(dataset, LAYOUTS[dataset.name]), *check_cues(dataset, contents=images), *unlisted(dataset)]
-    paths = sorted({sample.path for split in SPLITS for sample in getattr(dataset, split)}) if images else []
+    found = [*_aside(strays, path), *check_splits(dataset, LAYOUTS[dataset.name]), *check_cues(dataset, contents=images)]
+    found += unlisted(dataset)
+    listed = {sample.path for split in SPLITS for sample in getattr(dataset, split)}
+    if strays:  # what could not be read as it is named may be damaged too
+        listed |= set(image_paths(dataset.root))
+    paths = sorted(listed) if images else []
     if images:
         more, digests = check_files(inspected(paths, threads, progress), dataset.root)
         found += [*more, *check_duplicates(dataset, digests)]
-    return _ended(path, dataset.name, found, dataset, len(paths))
+    return _ended(path, dataset.name, found, dataset, len(paths), whole=not strays)
 
 
 def _examine_lip(path: Path, images: bool, threads: int, progress: Progress | None) -> Examination:
