@@ -17,6 +17,7 @@ from occlureid.errors import DataError, FingerprintError, ShapeError, UsageError
 from occlureid.gallery.checksums import MAP_SUM, RECORD_SUM, VECTOR_SUM, finite_halves, map_sums, record_sums, row_sums
 from occlureid.gallery.records import Columns, Item
 from occlureid.gallery.rows import ITEM_COLUMNS, columns_of, fixed_lists, lists, map_keys, matrix, same_sums
+from occlureid.ids import check_id
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor
 
@@ -164,7 +165,7 @@ class Shape:
         Raises:
             FingerprintError: another model made the descriptor.
             ShapeError: it has another shape, or a value that is not finite, out of range or too large for half precision.
-            DataError: there are not as many items as descriptors, or two of one id.
+            DataError: there are not as many items as descriptors, two of one id, or an id with invisible characters.
         """
         if descriptor.fingerprint != self.fingerprint:
             raise FingerprintError(
@@ -202,6 +203,8 @@ class Shape:
             if item.id in seen:
                 raise DataError(f"two items to add have the id {item.id!r}; ids are unique in a gallery")
             seen.add(item.id)
+            for name in ("id", "camera", "person"):
+                check_id(name, getattr(item, name) or "")
 
     def item_table(
         self, items: Sequence[Item], descriptor: Descriptor, added: Sequence[float], *, sealed: bool
