@@ -69,7 +69,8 @@ def test_an_item_is_checked(changes: dict[str, Any], message: str) -> None:
         ({"persons": (1,)}, "person must be"),
         ({"ids": ("a\0",)}, "control"),
         ({"since": float("nan")}, "since must be"),
-        ({"since": 2.0, "until": 2.0}, "since must be before until"),
+        ({"since": 2.0, "until": 2.0}, "since must be before until, got 1970-01-01T00:00:02Z and 1970-01-01T00:00:02Z"),
+        ({"since": 9e10, "until": -9e10}, "since must be before until, got 4821-12-26T16:00:00Z and the year -882"),
     ],
 )
 def test_a_filter_is_checked(values: dict[str, Any], message: str) -> None:

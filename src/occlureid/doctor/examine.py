@@ -109,7 +109,11 @@ def _examine_dataset(
     threads: int,
     progress: Progress | None,
 ) -> Examination:
-    found = [*_aside(strays, path), *check_splits(dataset, LAYOUTS[dataset.name]), *check_cues(dataset, contents=images)]
+    found = [
+        *_aside(strays, path),
+        *check_splits(dataset, LAYOUTS[dataset.name]),
+        *check_cues(dataset, contents=images),
+    ]
     found += unlisted(dataset)
     listed = {sample.path for split in SPLITS for sample in getattr(dataset, split)}
     if strays:  # what could not be read as it is named may be damaged too

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from occlureid.errors import DataError, FingerprintError, OcclureidError, ShapeError
+from occlureid.errors import DataError, FingerprintError, OcclureidError, ShapeError, reason
 from occlureid.gallery.flush import sync
 from occlureid.gallery.layout import Shape
 from occlureid.gallery.maps import Maps
@@ -92,7 +92,7 @@ def read_parquet(path: Path, shape: Shape, now: float) -> Iterator[tuple[list[It
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return (str(error).splitlines() or [reason(error)])[0][:300]
 
 
 def _check_file(file: Any, shape: Shape, path: Path) -> None:

@@ -85,7 +85,8 @@ class Shape:
         if self.retention is not None:
             ok = isinstance(self.retention, int | float) and not isinstance(self.retention, bool)
             if not ok or not 0 < self.retention < 1e11:
-                raise UsageError(f"retention must be a positive number of seconds, got {self.retention!r}")
+                days = f"{self.retention / 86_400:g} days" if ok else repr(self.retention)
+                raise UsageError(f"retention must be a positive time, got {days}")
         if len(self.key) != 64 or not set(self.key) <= set("0123456789abcdef"):
             raise UsageError("key must be 64 hexadecimal digits")
 

@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from occlureid.dates import date_text
 from occlureid.errors import DataError
 
 __all__ = ["Box", "Columns", "Filter", "Item"]
@@ -200,7 +201,7 @@ class Filter:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _checked_number(name, getattr(self, name), FARTHEST))
         if self.since is not None and self.until is not None and not self.since < self.until:
-            raise DataError(f"since must be before until, got {self.since} and {self.until}")
+            raise DataError(f"since must be before until, got {date_text(self.since)} and {date_text(self.until)}")
 
     @property
     def everything(self) -> bool:

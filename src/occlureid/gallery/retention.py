@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from occlureid.dates import date_text
 from occlureid.errors import DataError
 from occlureid.gallery.records import Item
 from occlureid.gallery.rows import ROW
@@ -58,8 +58,8 @@ def check_age(items: Sequence[Item], added: Sequence[float], retention: float | 
         taken = when if item.time is None else item.time
         if not now - retention <= taken <= now + TOLERANCE:
             raise DataError(
-                f"item {item.id!r} is of time {taken:.0f}, now is {now:.0f}: this gallery keeps items for "
-                f"{retention:g} seconds; it would expire at once, or lies in the future"
+                f"item {item.id!r} is of {date_text(taken)}, now is {date_text(now)}: this gallery keeps items for "
+                f"{retention / 86_400:g} days; it would expire at once, or lies in the future"
             )
 
 
@@ -99,15 +99,8 @@ def _doubt(count: int, of: int, newest: float | None, retention: float, now: flo
     if newest is not None and now - newest > max(TOLERANCE, _SHARE * retention):
         days = (now - newest) / TOLERANCE
         reasons.append(
-            f"the clock says {_date(now)}, which is {days:,.0f} days after the newest item ({_date(newest)})"
+            f"the clock says {date_text(now)}, which is {days:,.0f} days after the newest item ({date_text(newest)})"
         )
     if count > _SHARE * of:
         reasons.append(f"{count} of {of} items are more than a tenth of the gallery")
     return "; ".join(reasons) or None
-
-
-def _date(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s"

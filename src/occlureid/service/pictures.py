@@ -69,7 +69,7 @@ def open_picture(data: bytes, settings: ServiceSettings, name: str = "image") ->
     except MemoryError as error:
         raise DataError(f"{name}: too large to decode") from error
     except Exception as error:  # decoders raise whatever a damaged file drives them to
-        raise DataError(f"{name}: not a JPEG, PNG or WebP file that can be decoded ({type(error).__name__})") from error
+        raise DataError(f"{name}: not a JPEG, PNG or WebP file that can be decoded") from error
 
 
 def _check_size(width: int, height: int, settings: ServiceSettings, name: str) -> None:
