@@ -5,6 +5,19 @@ This module imports nothing heavy, so that the command line can end with a clear
 """
 
 
+def reason(error: BaseException, longest: int = 200) -> str:
+    """What an error of another library says, in one line and without the name of its class.
+
+    Args:
+        error: the error.
+        longest: the most characters.
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, KeyError) and text:
+        return f"{text[:longest]} is not there"
+    return text[:longest] or "no reason was given"
+
+
 class OcclureidError(Exception):
     """Base of every error that this package raises on purpose."""
 

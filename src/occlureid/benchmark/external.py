@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from occlureid.data import ReidDataset
 from occlureid.described import Described
-from occlureid.errors import DataError, ShapeError
+from occlureid.errors import DataError, ShapeError, reason
 from occlureid.matching import MatchRule
 from occlureid.types import Descriptor, Sample
 
@@ -162,7 +162,7 @@ def _read_safetensors(path: Path) -> _Content:
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: cannot be read as .npz (by its suffix) or safetensors ({error})") from error
     except (KeyError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: its metadata must hold names, a JSON list of texts ({error!r})") from error
+        raise DataError(f"{path}: its metadata must hold names, a JSON list of texts ({reason(error)})") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path}: the metadata's names must be a JSON list of texts")
     return _Content(names, arrays, metadata.get("rule"))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from occlureid.cli.options import Commands, add_device, add_set, layers
-from occlureid.cli.weights import WEIGHTS, restored
+from occlureid.cli.weights import DEFAULT, WEIGHTS, restored
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -22,8 +22,8 @@ def register(commands: Commands) -> None:
     )
     coparse.add_argument("folder", type=Path, metavar="FOLDER", help="pictures of one person")
     coparse.add_argument("--out", type=Path, required=True, help="PNG file of the sheet to write")
-    source = coparse.add_mutually_exclusive_group(required=True)
-    source.add_argument("--weights", type=Path, help=f"{WEIGHTS}, whose features are parsed")
+    source = coparse.add_mutually_exclusive_group()
+    source.add_argument("--weights", type=Path, help=f"{WEIGHTS}, whose features are parsed {DEFAULT}")
     source.add_argument("--rgb", action="store_true", help="parse the colours themselves")
     coparse.add_argument("--person", help="whose pictures to take where file names name several persons")
     coparse.add_argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import Commands, add_device, add_set, bar, changes
-from occlureid.cli.weights import WEIGHTS, add_cues, cues_of, restored
+from occlureid.cli.weights import DEFAULT, WEIGHTS, add_cues, cues_of, restored
 from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def register(commands: Commands) -> None:
         metavar="IMAGES",
         help="images, and folders of images; for a dataset its folder, or a CSV file",
     )
-    describe.add_argument("--weights", type=Path, help=f"{WEIGHTS} (default: the package's default embedder)")
+    describe.add_argument("--weights", type=Path, help=f"{WEIGHTS} {DEFAULT}")
     describe.add_argument(
         "--out",
         type=Path,

@@ -26,11 +26,13 @@ def register(commands: Commands) -> None:
         _figures,
         "draw what trained weights see in query images (parts and visibilities, attention, crops) and which places they match "
         "(--weights), and the part labels of a training by epoch (--run)",
-        "occlureid figures runs/world --weights runs/sorn/weights.safetensors --out runs/sorn/figures\n"
+        "occlureid figures runs/world --out runs/figures\n"
         "  occlureid figures runs/world --run runs/hcga --out runs/hcga/figures",
     )
     add_data(figures)
-    figures.add_argument("--weights", type=Path, help=WEIGHTS)
+    figures.add_argument(
+        "--weights", type=Path, help=f"{WEIGHTS} (default: the package's default embedder, where no --run is given)"
+    )
     add_cues(figures, "those beside the images, in pose/ and parts/")
     figures.add_argument(
         "--run", type=Path, help="folder of a run whose method made part labels for its training images"
@@ -52,12 +54,8 @@ def register(commands: Commands) -> None:
 
 
 def _figures(options: argparse.Namespace) -> int:
-    if options.weights is None and options.run is None:
-        raise UsageError(
-            "figures need --weights, the weights of a run, or --run, the folder of a run that made part labels"
-        )
     dataset = open_data(options)
-    sheets = _of_weights(options, dataset) if options.weights is not None else {}
+    sheets = _of_weights(options, dataset) if options.weights is not None or options.run is None else {}
     texts: dict[str, str] = {}
     if options.run is not None:
         sheet, texts = _of_run(options, dataset)

@@ -10,7 +10,7 @@ from typing import Any
 
 from occlureid.cli.gallery_place import add_describing, add_place, ageing, named, opened, say, table, when, who
 from occlureid.cli.options import Commands
-from occlureid.cli.weights import WEIGHTS
+from occlureid.cli.weights import DEFAULT, WEIGHTS
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -23,7 +23,7 @@ def register(commands: Commands) -> None:
     actions = commands.group(
         "gallery",
         "keep described crops in a gallery on disk, and search it",
-        "occlureid gallery search runs/people query.jpg --weights runs/pgfa/weights.safetensors",
+        "occlureid gallery search runs/people query.jpg",
         title="what to do",
         metavar="ACTION",
     )
@@ -41,10 +41,10 @@ def _add_filling(actions: Commands) -> None:
         "create",
         _create,
         "make an empty gallery for the descriptors of some weights",
-        "occlureid gallery create runs/people --weights runs/baseline/weights.safetensors --retention 30",
+        "occlureid gallery create runs/people --retention 30",
     )
     add_place(create)
-    create.add_argument("--weights", type=Path, required=True, help=f"{WEIGHTS}; describes the crops")
+    create.add_argument("--weights", type=Path, help=f"{WEIGHTS}; describes the crops {DEFAULT}")
     create.add_argument("--retention", type=float, metavar="DAYS", help="erase items of this age (default: never)")
     create.add_argument(
         "--exist-ok",
@@ -55,7 +55,7 @@ def _add_filling(actions: Commands) -> None:
         "add",
         _add,
         "describe crops and add them; those that are there already are left as they are",
-        "occlureid gallery add runs/people crops.csv --weights runs/baseline/weights.safetensors --thumbnails",
+        "occlureid gallery add runs/people crops.csv --thumbnails",
     )
     add_place(adding)
     adding.add_argument(
@@ -84,13 +84,13 @@ def _add_searching(actions: Commands) -> None:
         "search",
         _search,
         "find the people on some images, or of some stored items",
-        "occlureid gallery search runs/people query.jpg --weights runs/baseline/weights.safetensors --sheet runs/hits.png",
+        "occlureid gallery search runs/people query.jpg --sheet runs/hits.png",
     )
     add_place(searching)
     searching.add_argument(
         "images", type=Path, nargs="*", metavar="IMAGE", help="images, folders, or CSV files of crops"
     )
-    add_describing(searching, "those that the gallery was created with; needed for images", required=False)
+    add_describing(searching, "those that the gallery was created with")
     searching.add_argument(
         "--item", action="append", default=[], metavar="ID", help="search for who is on a stored item; repeatable"
     )
@@ -103,9 +103,11 @@ def _add_searching(actions: Commands) -> None:
     ):
         searching.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=f"{text}; repeatable")
     searching.add_argument(
-        "--since", metavar="TIME", help="taken at or after: 2026-01-31T14:05:00Z, or seconds since 1970"
+        "--since",
+        metavar="TIME",
+        help="taken at or after: a date such as 2026-01-31, or a date and time such as 2026-01-31T14:05:00Z",
     )
-    searching.add_argument("--until", metavar="TIME", help="taken before")
+    searching.add_argument("--until", metavar="TIME", help="taken before: as --since")
     searching.add_argument(
         "--calibration", type=Path, help="threshold (default: the gallery's own, where calibrate made one)"
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from occlureid.cli.options import add_device
-from occlureid.cli.weights import WEIGHTS, add_cues
+from occlureid.cli.weights import DEFAULT, WEIGHTS, add_cues
+from occlureid.dates import date_text
 from occlureid.errors import FingerprintError, UsageError
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def add_place(command: argparse.ArgumentParser, *, logged: bool = True) -> None:
         )
 
 
-def add_describing(command: argparse.ArgumentParser, weights: str, *, required: bool = True) -> None:
+def add_describing(command: argparse.ArgumentParser, weights: str) -> None:
     """Adds what images are described with."""
-    command.add_argument("--weights", type=Path, required=required, help=f"{WEIGHTS}; {weights}")
+    command.add_argument("--weights", type=Path, help=f"{WEIGHTS}; {weights} {DEFAULT}")
     add_cues(command, "those in pose/ and parts/ of the nearest folder around the images")
     command.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     add_device(command)
@@ -104,14 +105,14 @@ def who(options: argparse.Namespace) -> str:
         return "unknown"
 
 
-def check_model(gallery: Gallery, method: Method[Any], weights: Path) -> None:
+def check_model(gallery: Gallery, method: Method[Any], weights: Path | None) -> None:
     """Raises:
     FingerprintError: the gallery's descriptors come from other weights.
     """  # noqa: D205
     if method.fingerprint() != gallery.fingerprint:
         raise FingerprintError(
-            f"{weights} is {method.fingerprint()}, {gallery.path} holds descriptors of {gallery.fingerprint}; give the weights "
-            "that the gallery was created with, or create another"
+            f"{weights or 'the default embedder'} is {method.fingerprint()}, {gallery.path} holds descriptors of "
+            f"{gallery.fingerprint}; give the weights that the gallery was created with (--weights), or create another"
         )
 
 
@@ -130,18 +131,13 @@ def moment(text: str, name: str) -> float:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"{name} must be seconds since 1970, or a date and time such as 2026-01-31T14:05:00Z, got {text[:60]!r}"
+            f"{name} must be a date such as 2026-01-31, or a date and time such as 2026-01-31T14:05:00Z, got {text[:60]!r}"
         ) from error
 
 
 def when(seconds: float | None) -> str:
     """A time as people read it, in UTC."""
-    if seconds is None:
-        return "-"
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g}"  # beyond the years that a calendar has
+    return "-" if seconds is None else date_text(seconds)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

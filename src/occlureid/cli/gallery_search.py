@@ -50,8 +50,6 @@ def search(options: argparse.Namespace) -> int:
     """The command ``gallery search``."""
     if bool(options.images) == bool(options.item):
         raise UsageError("search by images or by --item ID: give one of the two")
-    if options.images and not options.weights:
-        raise UsageError("images are described first: give --weights, those that the gallery was created with")
     if options.k < 1:
         raise UsageError(f"-k must be at least 1, got {options.k}")
     gallery, by, wanted = opened(options), who(options), _filter(options)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from occlureid.cli.options import Commands, add_device, add_set, layers
-from occlureid.cli.weights import WEIGHTS, add_cues, describer_of
+from occlureid.cli.weights import DEFAULT, WEIGHTS, add_cues, describer_of
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -20,10 +20,10 @@ def register(commands: Commands) -> None:
         "serve",
         _serve,
         "serve a folder of galleries over HTTP, with a page to search them",
-        "occlureid serve galleries --weights runs/baseline/weights.safetensors",
+        "occlureid serve galleries",
     )
     serving.add_argument("folder", type=Path, metavar="FOLDER", help="each sub-folder is a gallery; made if not there")
-    serving.add_argument("--weights", type=Path, required=True, help=WEIGHTS)
+    serving.add_argument("--weights", type=Path, help=f"{WEIGHTS} {DEFAULT}")
     add_cues(serving, "the package's own models")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     serving.add_argument("--port", type=int, default=8000, help="port, 0 for any that is free (default: 8000)")

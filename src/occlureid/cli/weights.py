@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from occlureid.describing import Describer
     from occlureid.methods import Method
 
-__all__ = ["WEIGHTS", "add_cues", "cues_of", "describer_of", "named_models", "restored", "weights_file"]
+__all__ = ["DEFAULT", "WEIGHTS", "add_cues", "cues_of", "describer_of", "named_models", "restored", "weights_file"]
 
 WEIGHTS = 'weights.safetensors of a run, or a model of "occlureid models" by its name'
 """Help of the options that take weights."""
+
+DEFAULT = "(default: the package's default embedder)"
+"""Help of those that take this one where nothing is said."""
 
 
 def add_cues(command: argparse.ArgumentParser, otherwise: str) -> None:

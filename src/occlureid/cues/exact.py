@@ -58,7 +58,7 @@ class ExactCues:
             if not (self.root / TRUTH_FILE).is_file():
                 raise MissingCueError(
                     f"exact landmarks need {self.root / TRUTH_FILE}, which only a rendered world has; "
-                    'render one with "occlureid render"'
+                    'render one with "occlureid synth"'
                 )
             self._truth = read_truth(self.root)
         maps = self.cues - {"keypoints"}

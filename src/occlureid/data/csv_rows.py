@@ -115,7 +115,7 @@ def _wrong(header: Sequence[str], row: Sequence[str]) -> str:
         return f"expected {len(header)} fields, got {len(row)}"
     for name, value in zip(header, row, strict=True):
         if len(value) > _LONGEST_FIELD:
-            return f"{name} has {len(value)} letters; expected at most {_LONGEST_FIELD}"
+            return f"expected fields of at most {_LONGEST_FIELD} letters, {name} has {len(value)}"
         if name not in _IDS:
             continue
         if _QUOTES.search(value) or (len(value) > 1 and value[0] == value[-1] == "'"):

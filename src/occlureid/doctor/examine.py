@@ -68,7 +68,7 @@ def examine(
 def _whole(code: str, error: DataError, path: Path) -> Finding:
     """The error that ended the reading, as a finding."""
     advice = (
-        "name the layout, or lay the files out as one of those in the README's table"
+        "name the layout (--layout NAME), or lay the files out as one of those in the README's table"
         if code == "layout"
         else "mend this and examine again: more may come to light"
     )

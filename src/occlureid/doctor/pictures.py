@@ -39,7 +39,8 @@ _PROBLEMS: dict[str, tuple[Level, str, str]] = {
     "truncated": (
         "error",
         "{number} images begin well, but end early or are damaged inside",
-        "copy or download them again; training and describing can leave them out (on_corrupt skip)",
+        "copy or download them again; describing leaves them out with --on-corrupt skip, training with --set "
+        "train.on_corrupt=skip",
     ),
     "refused": (
         "error",

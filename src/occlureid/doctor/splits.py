@@ -68,7 +68,7 @@ def _persons(dataset: ReidDataset, layout: Layout) -> Iterator[Finding]:
             "note",
             "no_training",
             "there is nothing to train on: this set is there to evaluate on",
-            "train on another one; with_training joins the two",
+            "train on another one, named with --also of occlureid train (with_training in Python)",
         )
     if not layout.separate_ids and (both := train.keys() & tested):
         yield finding(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from occlureid.errors import DataError
+from occlureid.errors import DataError, reason
 from occlureid.matching import MatchRule
 from occlureid.types import Protocol
 
@@ -232,7 +232,7 @@ class Report:
                 }
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"not a report: {error!r}") from error
+            raise DataError(f"not a report: {reason(error)}") from error
 
 
 def _query(record: Mapping[str, Any]) -> QueryResult:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from occlureid.errors import MissingWeightsError, SettingsError
+from occlureid.errors import MissingWeightsError, SettingsError, reason
 from occlureid.models.ibn import SUFFIX, use_instance_batch_norm
 from occlureid.models.torchvision_operators import declare_missing
 from occlureid.models.weight_files import Filled, Source, fill
@@ -172,7 +172,7 @@ def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) ->
         source = _create(backbone.name, backbone.size, backbone.levels, pretrained=True)
     except Exception as error:  # the hub client raises many unrelated kinds
         raise MissingWeightsError(
-            f"ImageNet weights of {backbone.name!r} could not be loaded ({type(error).__name__}: {str(error)[:200]}); give a "
+            f"ImageNet weights of {backbone.name!r} could not be loaded ({reason(error)}); give a "
             "network or a file, or start from random weights with initial_weights: none"
         ) from error
     state = source.state_dict()

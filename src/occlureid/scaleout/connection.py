@@ -6,7 +6,7 @@ import importlib
 from types import TracebackType
 from typing import Any, Self
 
-from occlureid.errors import UsageError
+from occlureid.errors import UsageError, reason
 
 __all__ = ["Connection", "cause_of", "library"]
 
@@ -48,7 +48,7 @@ class Connection:
         try:
             self.ray.init(address=address, log_to_driver=False, configure_logging=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            text = (str(error) or type(error).__name__).splitlines()[0]
+            text = reason(error)
             raise UsageError(
                 f"no Ray cluster at {address!r} ({text}); start one with 'ray start --head' on one machine and "
                 f"'ray start --address=HOST:6379' on the others"

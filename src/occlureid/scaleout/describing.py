@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from occlureid.arithmetic import Precision, processor, resolve
 from occlureid.data import CueSource, ReidDataset, Tally
 from occlureid.described import Described, dataset_cues, dataset_record, describe, write_index
-from occlureid.errors import DataError, UsageError
+from occlureid.errors import DataError, UsageError, reason
 from occlureid.models.torchvision_operators import declare_missing
 from occlureid.scaleout.chunks import Chunk, ChunkFolder, ChunkRecord, began_with, join_descriptors
 from occlureid.scaleout.connection import Connection, cause_of, library
@@ -190,7 +190,7 @@ def _run(
                 except ray.exceptions.RayError as error:
                     raise DataError(
                         f"images {chunk.start} to {chunk.stop - 1} of {chunk.split} ended {_DEATHS + 1} workers in turn, the "
-                        f"last by {type(error).__name__}; is there too little memory?"
+                        f"last: {reason(error)}; is there too little memory?"
                     ) from error
                 progress.add(chunk)
     finally:

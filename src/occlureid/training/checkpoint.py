@@ -16,7 +16,7 @@ from typing import Any, get_origin, get_type_hints
 
 import torch
 
-from occlureid.errors import DataError, UsageError
+from occlureid.errors import DataError, UsageError, reason
 from occlureid.guidance import Guidance
 from occlureid.training.settings import TrainSettings
 
@@ -184,9 +184,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except DataError:
         raise
     except Exception as error:  # a damaged file can make the unpickler fail in any way
-        raise DataError(
-            f"{path}: not a readable checkpoint ({type(error).__name__}: {error}); start again with overwrite"
-        ) from error
+        raise DataError(f"{path}: not a readable checkpoint ({reason(error)}); start again with overwrite") from error
     if not isinstance(content, dict) or content.get("occlureid") != "checkpoint 1":
         raise DataError(f"{path}: not a checkpoint of this package")
     tensors = {name: content.get(name) for name in ("model", "optimiser", "scaler")}
