@@ -194,3 +194,30 @@ def test_times_are_dates_and_days(tmp_path, pictures, capsys):
 )
 def test_the_reason_of_another_library_is_one_line_without_a_class(error, text):
     assert reason(error) == text
+
+
+# -- what is not there ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (["doctor", "{tmp}/nowhere"], 3, "give the path of a data set that is there"),
+        (["doctor", "{tmp}/text.txt"], 3, "expected a folder"),
+        (["doctor", "{tmp}/empty"], 3, r"--layout NAME"),
+        (
+            ["describe", "{tmp}/empty", "--out", "{tmp}/a.npz"],
+            2,
+            r"empty: there are no images in it \(looked for \.bmp",
+        ),
+        (["demo", "--out", "{tmp}/text.txt"], 3, r"text\.txt: File exists; the command ended there"),
+        (["gallery", "create", "{tmp}/text.txt/people"], 3, "text"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, capsys, command, code, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("text")
+    assert main([word.replace("{tmp}", str(tmp_path)) for word in command]) == code
+    said = capsys.readouterr()
+    assert re.search(message, said.out + said.err)
+    assert "Traceback" not in said.err

@@ -26,7 +26,7 @@ from occlureid.cli import (
     worlds,
 )
 from occlureid.cli.options import Commands
-from occlureid.errors import OcclureidError
+from occlureid.errors import DataError, OcclureidError
 
 __all__ = ["main"]
 
@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # a disk that is full, a file where a folder is to be made, no right to write, ...
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"occlureid: {place}{error.strerror or error}; the command ended there", file=sys.stderr)
+        return DataError.exit_code
 
 
 class _Version(argparse.Action):

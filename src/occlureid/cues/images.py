@@ -40,7 +40,8 @@ def listed_images(images: ReidDataset | Path | Sequence[Path]) -> tuple[list[Sam
         paths = list(images)
         root = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
     if not paths:
-        raise UsageError(f"{images if isinstance(images, Path) else 'the list'}: there are no images to make cues for")
+        where = images if isinstance(images, Path) else "the list"
+        raise UsageError(f"{where}: there are no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
     return [Sample(path, "unknown", "unknown") for path in sorted(set(paths))], root
 
 

@@ -170,8 +170,16 @@ LAYOUTS: dict[str, Layout] = {
             f"a rendered world: as market1501, with visible fraction and obstacle in {box.TRUTH_FILE}",
             box.read_synthetic,
         ),
-        Layout("folder", "one's own: {train,query,gallery}/<person>/<camera>/<any name>.jpg", read_folder),
-        Layout("csv", "one's own: a CSV file with the columns path, person, camera, split", read_csv),
+        Layout(
+            "folder",
+            "one's own: {train,query,gallery}/<person>/<camera>/<any name>.jpg; train may be missing",
+            read_folder,
+        ),
+        Layout(
+            "csv",
+            "one's own: a CSV file with the columns path, person, camera, split; split train may be missing",
+            read_csv,
+        ),
     )
 }
 """Every layout by its name."""

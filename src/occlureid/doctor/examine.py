@@ -67,11 +67,11 @@ def examine(
 
 def _whole(code: str, error: DataError, path: Path) -> Finding:
     """The error that ended the reading, as a finding."""
-    advice = (
-        "name the layout (--layout NAME), or lay the files out as one of those in the README's table"
-        if code == "layout"
-        else "mend this and examine again: more may come to light"
-    )
+    advice = "mend this and examine again: more may come to light"
+    if not path.exists():
+        advice = "give the path of a data set that is there"
+    elif code == "layout" and path.is_dir():
+        advice = "name the layout (--layout NAME), or lay the files out as one of those in the README's table"
     return Finding("error", code, str(error).removeprefix(f"{path}: "), advice)
 
 
