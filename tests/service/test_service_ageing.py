@@ -3,6 +3,7 @@
 import errno
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -55,10 +56,19 @@ def test_items_expire_while_nobody_adds_any(
     assert [e["who"] for e in few.audit.read() if e["action"] == "expire"] == ["retention", "retention"]
 
 
-def test_a_service_that_starts_lets_items_expire(tmp_path: Path, describer: BatchedDescriber) -> None:
-    gallery = aged(tmp_path / "few", describer, 30, 2)
+def test_a_service_that_starts_lets_items_expire(
+    tmp_path: Path, describer: BatchedDescriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, looked, look = aged(tmp_path / "few", describer, 30, 2), Event(), Ageing.look
+
+    def told(ageing: Ageing) -> int:
+        count = look(ageing)
+        looked.set()
+        return count
+
+    monkeypatch.setattr(Ageing, "look", told)
     with served(tmp_path, describer):
-        pass  # it ends after the look that it began with
+        assert looked.wait(60)
     assert len(gallery) == 28
 
 
