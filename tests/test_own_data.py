@@ -149,7 +149,7 @@ def test_who_was_added_by_such_a_file_is_found_and_erased_by_name(tmp_path, pict
     (answer,) = json.loads(capsys.readouterr().out)["queries"]
     assert [hit["id"] for hit in answer["hits"]] == ["ann-1"]
     assert main(["gallery", "erase", people, "--person", "ann", "--yes", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"erased": 1, "items": 1}
+    assert json.loads(capsys.readouterr().out) == {"erased": 1, "missing": [], "items": 1}
 
 
 def test_images_whose_names_would_be_hidden_ids_are_refused(tmp_path, pictures, capsys):

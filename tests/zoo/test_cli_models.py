@@ -149,7 +149,7 @@ def test_a_dataset_is_described_by_name_and_with_the_packages_cues(
         (["describe", "{world}", "--out", "{tmp}/x.npz", "--layout", "auto"], 2, "go with a dataset"),
         (["describe", "{tmp}/gone", "--out", "{tmp}/x.npz"], 3, "no such image or folder"),
         (["describe", "{world}", "--cues", "sorn-tiny", "--out", "{tmp}/x.npz"], 2, "cues come from a parser"),
-        (["serve", "{tmp}/galleries", "--weights", "pgfa-tiny"], 4, "needs the cue 'keypoints'"),
+        (["serve", "{tmp}/galleries", "--weights", "pgfa-tiny", "--cues", "sorn-tiny"], 2, "cues come from a parser"),
         (["cues", "parsing", "{world}", "--provider", "sorn-tiny", "--out", "{tmp}/c"], 3, "not a human parser"),
     ],
 )
