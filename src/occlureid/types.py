@@ -99,7 +99,9 @@ class Sample:
         """
         known = {f.name for f in fields(cls)}
         if not {"path", "person", "camera"} <= record.keys() or not record.keys() <= known:
-            raise DataError(f"a sample needs path, person and camera, may have {sorted(known)}; got {sorted(record)}")
+            raise DataError(
+                f"a sample record needs path, person, camera, may have {sorted(known)}; got {sorted(record)}"
+            )
         return cls(**{**record, "path": Path(record["path"])})
 
 
