@@ -161,8 +161,8 @@ def test_the_service_runs_with_the_default_embedder(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr("occlureid.service.server.serve", lambda *values, **named: given.append(values))
     assert main(["serve", str(tmp_path)]) == 0
-    ((_, weights),) = given
-    assert weights.name == f"{default_name()}.safetensors"
+    ((_, describer),) = given
+    assert describer.fingerprint == occlureid.load().method.fingerprint()
 
 
 # -- times and reasons ------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         if not self.person or not self.camera:
-            raise DataError(f"{self.path}: expected a person and a camera, got {self.person!r} and {self.camera!r}")
+            raise DataError(f"{self.path}: needs a person and a camera, got {self.person!r} and {self.camera!r}")
         check_id(f"{self.path}: person", self.person)
         check_id(f"{self.path}: camera", self.camera)
         if self.visible_fraction is not None and not 0.0 <= self.visible_fraction <= 1.0:
@@ -99,9 +99,7 @@ class Sample:
         """
         known = {f.name for f in fields(cls)}
         if not {"path", "person", "camera"} <= record.keys() or not record.keys() <= known:
-            raise DataError(
-                f"a sample record needs path, person, camera, may have {sorted(known)}; got {sorted(record)}"
-            )
+            raise DataError(f"a sample record needs path, person, camera; {sorted(known)} fit, got {sorted(record)}")
         return cls(**{**record, "path": Path(record["path"])})
 
 

@@ -62,7 +62,7 @@ def test_a_clock_beyond_the_newest_item_is_in_doubt_even_for_one_item(tmp_path: 
     found = gallery.expiring()
     assert (len(found), found.of) == (1, 28)
     assert found.doubt is not None
-    assert "after the newest item (2027-01-15 08:00 UTC)" in found.doubt
+    assert "after the newest item (2027-01-15T08:00:00Z)" in found.doubt
     with pytest.raises(UsageError, match="which is 4 days after the newest item"):
         gallery.expire(by="test")
     assert gallery.expire(by="test", sure=True) == 1
