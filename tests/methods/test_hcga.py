@@ -347,7 +347,7 @@ def test_a_few_steps_lower_every_loss(figures: Figures, training_seed: int) -> N
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
     assert set(history[0]) == {"triplet", "image", "foreground", "parts", "parsing"}
-    for name, first in history[0].items():  # the worst of 3 seeds: 0.491
+    for name, first in history[0].items():  # 0.491 in the worst of 3 seeds, AVX-512
         figures.below(f"{name}, of its first value", history[-1][name] / first, 0.8)
     assert built.describe(pictures).visibility.tolist() == [[1, 0, 1]] * 8
 
