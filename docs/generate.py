@@ -330,6 +330,8 @@ def routes_table() -> str:
     starts = [title.index(name) for name in names]
     lines = [f"| {' | '.join(names)} |", "| --- " * len(names) + "|"]
     for row in rows:
+        if any(row[start - 1 : start].strip() for start in starts[1:]):
+            raise ValueError(f"{source.name}: a text runs into the next column of the list of routes: {row.strip()}")
         role, method, path, *rest = (row[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True))
         lines.append(
             f"| {role} | {method} | {', '.join(f'`{one}`' for one in path.split(', '))} | {' | '.join(rest)} |"

@@ -6,10 +6,11 @@ Routes ("multipart" is multipart/form-data; all else is JSON, in and out; models
     role    method  path                                       request                      answer
     anyone  GET     /                                                                       page.html
     anyone  GET     /page.css, /page.js                                                     beside page.html
-    anyone  GET     /page_boxes.js, /page_compare.js, /page_crops.js                        modules of page.js
-    anyone  GET     /page_elements.js, /page_gallery.js                                     modules of page.js
-    anyone  GET     /page_hits.js, /page_search.js                                          modules of page.js
-    anyone  GET     /page_service.js, /page_timeline.js                                     modules of page.js
+    anyone  GET     /page_boxes.js, /page_compare.js                                        modules of page.js
+    anyone  GET     /page_crops.js, /page_elements.js                                       modules of page.js
+    anyone  GET     /page_gallery.js, /page_hits.js                                         modules of page.js
+    anyone  GET     /page_search.js, /page_service.js                                       modules of page.js
+    anyone  GET     /page_timeline.js                                                       modules of page.js
     anyone  GET     /api/health                                                             Health (503 while it stops)
     anyone  GET     /api/openapi.json                                                       OpenAPI 3.1
     search  GET     /api/metrics                                                            Prometheus text
