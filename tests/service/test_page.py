@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from occlureid.gallery import Gallery
 from occlureid.gallery.openset import Calibration
 from occlureid.service.tokens import add_token
 from tests.service.page_world import Colours, Shot, encoded, fill, make_world, running, take_shots
@@ -69,10 +70,15 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         fill(address, "unsure", shots[:8])
         unsure.save(folder / "open" / "unsure" / "calibration.json")
         fill(address, "empty", [], retention=30 * 86_400)
+        Gallery.create(
+            folder / "open" / "foreign", fingerprint="other@0", rule=method.rule, global_size=8, parts=6, part_size=8
+        )
         fill(address, "torn", shots[:3])
         (folder / "open" / "torn" / "calibration.json").write_text("{")
         fill(address, "street", shots)
-        fill(address, "hostile", [Shot(shots[0].image, {**HOSTILE, "time": 1000.0}), *shots[1:3]])
+        with pytest.MonkeyPatch.context() as patch:  # earlier versions took ids with bidirectional controls
+            patch.setattr("occlureid.gallery.layout.check_id", lambda *_: None)
+            fill(address, "hostile", [Shot(shots[0].image, {**HOSTILE, "time": 1000.0}), *shots[1:3]])
         fill(guarded, "kept", shots[:8], token=tokens["admin"])
         yield Street(address, shots, guarded, tokens)
 
@@ -437,6 +443,17 @@ def test_an_empty_gallery_says_so(opened: Opening, street: Street) -> None:
     expect(page.locator("#problem")).to_have_text("Gallery empty is empty: there is nobody to find in it yet.")
 
 
+def test_a_gallery_of_other_weights_says_so(opened: Opening, street: Street) -> None:
+    page = opened("")
+    expect(page.locator("#gallery option[value=foreign]")).to_have_text("foreign (other weights)")
+    page.select_option("#gallery", "foreign")
+    expect(page.locator("#state")).to_contain_text("made with other weights than this service has")
+    expect(page.locator("#empty")).to_contain_text("The gallery “foreign” was made with other weights.")
+    expect(page.locator("#empty")).to_contain_text("start the service with the weights of this one")
+    page.select_option("#gallery", "street")
+    expect(page.locator("#empty")).to_contain_text("Choose a picture of a person.")
+
+
 def test_two_pictures_side_by_side(opened: Opening, street: Street) -> None:
     page = opened()
     search(page, street.shots[5].image)
@@ -522,7 +539,9 @@ def test_damaged_items_are_counted_where_the_service_does(opened: Opening, stree
 
     page.route("**/search/images", harm)
     search(page, street.shots[0].image)
-    expect(page.locator("#notices")).to_have_text("2 damaged items of the gallery were left out: one, <b>two.")
+    expect(page.locator("#notices")).to_have_text(
+        "2 damaged items of the gallery were left out: one, <b>two. The command occlureid gallery verify says what to do."
+    )
 
 
 def test_a_part_of_the_gallery_is_not_passed_off_as_the_whole(opened: Opening, street: Street) -> None:

@@ -163,7 +163,7 @@ class GalleryInfo(Response):
     fits: bool = Field(
         description="Whether the service's weights made its descriptors; else crops cannot be added nor searched."
     )
-    problem: str | None = Field(description="Why it cannot be used, null if it can.")
+    problem: str | None = Field(description="Why it cannot be read, or not be searched with crops; null if it can.")
 
 
 class GalleryList(Response):

@@ -18,7 +18,7 @@ export async function begin() {
 async function listGalleries(wanted = state.gallery) {
   const { galleries } = await call("galleries");
   at("gallery").replaceChildren(...galleries.map((one) =>
-    make("option", { value: one.name }, one.fits ? `${one.name} (${one.items})` : `${one.name} (cannot be used)`)));
+    make("option", { value: one.name }, `${one.name} (${one.fits ? one.items : one.items === null ? "cannot be read" : "other weights"})`)));
   const chosen = galleries.find((one) => one.name === wanted) ?? galleries.find((one) => one.fits) ?? galleries[0];
   at("add-panel").hidden = !may("add") || !chosen;
   if (!chosen) {
@@ -30,7 +30,7 @@ async function listGalleries(wanted = state.gallery) {
   }
   at("gallery").value = chosen.name;
   await chooseGallery(chosen.name);
-  if (chosen.problem) report(new Refused(0, `Gallery ${chosen.name} cannot be used: ${chosen.problem}`));
+  if (chosen.items === null) report(new Refused(0, `Gallery ${chosen.name} cannot be read: ${chosen.problem}`));
 }
 
 export async function chooseGallery(chosen) {
@@ -76,6 +76,7 @@ function gallerySays(stats) {
   if (stats.calibration_problem) found.push("the thresholds that are there cannot be used: hits get no verdict");
   else if (stats.calibration === null) found.push("no thresholds: hits get no verdict");
   else found.push(`verdicts for ${upTo(stats.calibration.levels.at(-1).images)}: ${likely(stats.calibration.levels[0], stats.calibration)}`);
+  if (!stats.fits) found.push("made with other weights than this service has");
   if (stats.sealed === false) found.push("older items are not protected against damage");
   return found;
 }

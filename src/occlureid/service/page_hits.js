@@ -37,14 +37,20 @@ export function showEmpty() {
   at("empty").hidden = state.answer !== null;
   const empty = state.stats?.items === 0, none = state.gallery === "" && state.about !== null;
   const chosen = state.crops.length + state.items.size;
-  at("empty-text").textContent = none ? "There is no gallery yet." : empty ? `The gallery “${state.gallery}” is empty.`
-    : chosen ? `${plural(chosen, "picture")} chosen.` : "Choose a picture of a person.";
-  at("empty-note").textContent = none || empty ? emptyNote(none)
+  const foreign = !none && state.stats?.fits === false;
+  at("empty-text").textContent = none ? "There is no gallery yet."
+    : foreign ? `The gallery “${state.gallery}” was made with other weights.`
+    : empty ? `The gallery “${state.gallery}” is empty.` : chosen ? `${plural(chosen, "picture")} chosen.` : "Choose a picture of a person.";
+  at("empty-note").textContent = none || empty || foreign ? emptyNote(none, foreign)
     : `${chosen ? "Press Search. " : ""}The hits come ranked, each with what was compared: parts of the body that both pictures show.`;
 }
 
-function emptyNote(none) {
+function emptyNote(none, foreign) {
   if (none) return may("admin") ? "Make one: give it a name, and say how long it keeps its items." : "Somebody with the role admin can make one.";
+  if (foreign) {
+    return "Pictures can be neither searched in it nor added: choose another gallery, or start the service with the weights of this one"
+      + " (occlureid serve --weights).";
+  }
   if (!may("add")) return "There is nobody to find in it until somebody with the role add puts pictures in.";
   return "Choose pictures of people and add them below “Add these pictures to the gallery”, or with the command occlureid gallery add.";
 }
@@ -53,7 +59,8 @@ function notices(answer) {
   const found = [], { calibration, level } = answer;
   if (answer.damaged) {
     const ids = (answer.damaged_ids ?? []).join(", ");
-    found.push(`${plural(answer.damaged, "damaged item")} of the gallery ${answer.damaged === 1 ? "was" : "were"} left out${ids ? `: ${ids}` : ""}.`);
+    found.push(`${plural(answer.damaged, "damaged item")} of the gallery ${answer.damaged === 1 ? "was" : "were"} left out${ids ? `: ${ids}` : ""}.`
+      + " The command occlureid gallery verify says what to do.");
   }
   if (answer.coverage < 1) {
     const share = Math.floor(answer.coverage * 1000) / 10;
