@@ -100,7 +100,7 @@ def test_create_takes_everything_from_the_weights(weights: Path, tmp_path: Path,
     assert "there already" in capsys.readouterr().err
     assert run("create", tmp_path / "new", "--weights", weights, "--retention", 30, "--exist-ok") == 0
     assert run("create", tmp_path / "new", "--weights", weights, "--exist-ok") == 3
-    assert "is there already, with retention 2592000.0, not None" in capsys.readouterr().err
+    assert "is there already, with retention of 30 days, not for ever; open it as it is" in capsys.readouterr().err
     assert run("create", tmp_path / "other", "--weights", tmp_path / "none.safetensors") == 4
     assert run("create", tmp_path / "other", "--weights", weights, "--retention", -1) == 2
     assert not (tmp_path / "other").exists()

@@ -49,7 +49,7 @@ FORCE = "OCCLUREID_ARITHMETIC"
 """Environment variable with what "auto" is to mean: float32 or bfloat16; unset or empty, the processor decides."""
 
 FASTER = 1.1
-"""How many times faster than float32 bfloat16 must be to be chosen; native products are 2 to 16 times faster."""
+"""Ratio of speeds from which bfloat16 is chosen in place of float32; native products are 1.5 to 4 times as fast."""
 
 _LIMITS = (
     "ATEN_CPU_CAPABILITY",
@@ -114,7 +114,7 @@ def train_precision(asked: str, device: torch.device | str) -> Literal["32-true"
 
 
 def native(device: torch.device | str) -> bool:
-    """Whether a device has instructions for products in bfloat16: AMX, AVX-512 BF16, ARM BF16, CUDA from Ampere on.
+    """True if a device has instructions for products in bfloat16: AMX, AVX-512 BF16, ARM BF16, CUDA from Ampere on.
 
     Of a CPU both must say so: the processor, and oneDNN within the limits of the environment. Devices of other kinds say no.
     """
@@ -148,12 +148,12 @@ def _model_name() -> str:
 
 
 def arithmetic_record(device: torch.device | str = "cpu") -> dict[str, str]:
-    """What a record of figures says: the processor, and the arithmetic that "auto" means on it."""
+    """Entries of a record of figures: the processor, and the arithmetic that "auto" means on it."""
     return {"processor": processor(device), "auto": chosen(device)}
 
 
 def speed(device: torch.device | str) -> float:
-    """How many times faster a device is in bfloat16 than in float32, the slower of a convolution and a matrix product.
+    """Measured ratio of speeds of a device, bfloat16 to float32, the lower of those of a convolution and a matrix product.
 
     Measured once, in a fraction of a second, then kept: in this process, and in the user's cache folder for this processor, this
     torch and these limits of its instructions. A file there that does not say exactly that is ignored and written anew.

@@ -6,7 +6,7 @@ This module imports nothing heavy, so that the command line can end with a clear
 
 
 def reason(error: BaseException, longest: int = 200) -> str:
-    """What an error of another library says, in one line and without the name of its class.
+    """Message of an error of another library, in one line and without the name of its class.
 
     Args:
         error: the error.

@@ -23,7 +23,7 @@ def with_printed(report: Report, described: Described) -> Report:
 
 
 def printed_figures(described: Described, rule: MatchRule | None = None) -> list[dict[str, Any]]:
-    """What papers print of exactly this: the recipes of the package whose method, model and rule are those of a described
+    """Figures that papers print of exactly this: the recipes of the package whose method, model and rule are those of a described
     dataset, and that give figures for the set trained on and the set described.
 
     Training settings are not compared, so that a shorter training stands beside the paper's figure. Nothing is found where

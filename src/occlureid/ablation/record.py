@@ -18,7 +18,7 @@ from occlureid.runs import Row
 __all__ = ["FIGURES", "Outcome", "build_record", "measured", "paired"]
 
 FIGURES = ("rank_1", "mAP")
-"""What is compared with the reference; rank_3, rank_5, rank_10 and mINP are recorded too."""
+"""Figures that are compared with the reference; rank_3, rank_5, rank_10 and mINP are recorded too."""
 
 _RESAMPLES = 1000
 
@@ -105,7 +105,7 @@ def _column(report: Report) -> str:
 
 
 def arithmetic(report: Report | None) -> dict[str, Any]:
-    """What a row was trained, described and compared in, and on which processors, as far as its report knows."""
+    """Arithmetic in which a row was trained, described and compared, and on which processors, as far as its report knows."""
     if report is None:
         return {}
     about, training = report.provenance, report.provenance.get("training") or {}

@@ -112,7 +112,7 @@ def _cue_root(folder: Path) -> Path:
 
 
 def has_cues(folder: Path) -> bool:
-    """Whether a folder holds a folder of cues."""
+    """True if a folder holds a folder of cues."""
     return any((folder / name).is_dir() for name in ("pose", "parts"))
 
 

@@ -58,7 +58,9 @@ def add_place(command: argparse.ArgumentParser, *, logged: bool = True) -> None:
 def add_describing(command: argparse.ArgumentParser, weights: str) -> None:
     """Adds what images are described with."""
     command.add_argument("--weights", type=Path, help=f"{WEIGHTS}; {weights} {DEFAULT}")
-    add_cues(command, "those in pose/ and parts/ of the nearest folder around the images")
+    add_cues(
+        command, "those in pose/ and parts/ of the nearest folder around the images, else the package's own models"
+    )
     command.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     add_device(command)
 
@@ -78,7 +80,7 @@ def opened(options: argparse.Namespace) -> Gallery:
 
 
 def ageing(gallery: Gallery, expired: int, overdue: int) -> str:
-    """What became of older items while others were added, as an end of a sentence; a warning where they should have gone."""
+    """Fate of older items while others were added, as an end of a sentence; a warning where they should have gone."""
     if overdue:
         print(
             f"{overdue} items are older than the gallery keeps items and are still there: {gallery.expiring().doubt}; occlureid "

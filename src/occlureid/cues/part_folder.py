@@ -150,7 +150,7 @@ class PartFolder:
         return self._file(sample, (".png", "grey"))
 
     def has(self, sample: Sample) -> bool:
-        """Whether there is a file for an image.
+        """True if there is a file for an image.
 
         Raises:
             DataError: it is another image's as well, or the image is not below ``image_root``.

@@ -46,7 +46,7 @@ _POSE_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class PoseCensus:
-    """What a folder of poses holds for some images.
+    """Contents of a folder of poses for some images.
 
     Attributes:
         images: how many were looked at.
@@ -167,7 +167,7 @@ class PoseFolder:
         return None if found is None else found.landmarks
 
     def has(self, sample: Sample) -> bool:
-        """Whether there is a file or a list entry for an image; the file's content is not checked.
+        """True if there is a file or a list entry for an image; the file's content is not checked.
 
         Raises:
             DataError: it is another image's as well, or the image is not below ``image_root``.

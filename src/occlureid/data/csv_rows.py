@@ -110,7 +110,7 @@ def _lines(lines: Iterator[str] | TextIO | list[str], delimiter: str) -> Iterato
 
 
 def _wrong(header: Sequence[str], row: Sequence[str]) -> str:
-    """What is wrong with a row, empty if nothing is."""
+    """Faults of a row, empty if nothing is."""
     if len(row) != len(header):
         return f"expected {len(header)} fields, got {len(row)}"
     for name, value in zip(header, row, strict=True):

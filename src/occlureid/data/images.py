@@ -34,7 +34,7 @@ LEAST_SIDE = 8
 """Pixels that a person's picture must have each way."""
 
 OVERSHOOT = 0.5
-"""How far a pixel may lie outside [0, 1]: bicubic resampling overshoots at edges, by 0.45 at most."""
+"""Distance that a pixel may lie outside [0, 1]: bicubic resampling overshoots at edges, by 0.45 at most."""
 
 
 def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:

@@ -135,7 +135,7 @@ def _box_layouts(path: Path) -> Iterator[str]:
 
 
 def _has_cameras(folder: Path) -> bool:
-    """Whether it holds a folder a person and in that a folder a camera, as data of one's own without ``train`` does."""
+    """True if it holds a folder a person and in that a folder a camera, as data of one's own without ``train`` does."""
     inner = [entry for entry in entries(folder) if entry.is_dir()][:_ENOUGH]
     return any(entry.is_dir() for person in inner for entry in entries(person))
 

@@ -147,7 +147,7 @@ class Report:
 
     @property
     def printed(self) -> tuple[tuple[str, dict[str, float]], ...]:
-        """What papers print of this method on this data, as (recipe, figures in percent), where the provenance says.
+        """Figures that papers print of this method on this data, as (recipe, figures in percent), where the provenance says.
 
         Raises:
             DataError: the provenance says it in another form.

@@ -120,7 +120,7 @@ class Shape:
     # -- schemas -------------------------------------------------------------------------------------------------------
 
     def item_schema(self, *, sealed: bool) -> pa.Schema:
-        """Of the table of items, with checksums or, for galleries from before there were any, without."""
+        """Schema of the table of items, with checksums or, for galleries from before there were any, without."""
         columns = [
             pa.field("id", pa.string(), nullable=False),
             pa.field("camera", pa.string(), nullable=False),
@@ -140,7 +140,7 @@ class Shape:
         return pa.schema(columns, metadata=self.metadata())
 
     def map_schema(self, *, sealed: bool) -> pa.Schema:
-        """Of the table of spatial maps, with checksums or without."""
+        """Schema of the table of spatial maps, with checksums or without."""
         half = pa.field("item", pa.float16(), nullable=False)
         single = pa.field("item", pa.float32(), nullable=False)
         columns = [

@@ -53,7 +53,7 @@ def clear_errors(where: str) -> Iterator[None]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether something failed because there is no space left, also where Lance says so in words."""
+    """True if something failed because there is no space left, also where Lance says so in words."""
     if isinstance(error, DiskFullError) or getattr(error, "errno", None) in _FULL:
         return True
     return any(f"(os error {number})" in str(error) for number in _FULL)

@@ -114,7 +114,7 @@ class GalleryReader:
 
     @property
     def sealed(self) -> bool:
-        """Whether items have checksums; galleries from before there were any do not until ``Gallery.seal``."""
+        """True if items have checksums; galleries from before there were any do not until ``Gallery.seal``."""
         return is_sealed(self._items, self._maps)
 
     # -- reading -------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class Reserve:
 
     @property
     def bytes(self) -> int:
-        """How many are kept."""
+        """Number of bytes that are kept."""
         return self._path.stat().st_size if self._path is not None and self._path.is_file() else 0
 
     @staticmethod
@@ -85,7 +85,7 @@ class Reserve:
         return True
 
     def spent_if_full(self, work: Callable[[bool], T]) -> T:
-        """What ``work`` returns; where the disk is full, it is done again with the reserve given up, told to be frugal."""
+        """Do the work and return its result; where the disk is full, again with the reserve given up, told to be frugal."""
         try:
             return work(False)
         except (OSError, OcclureidError) as error:

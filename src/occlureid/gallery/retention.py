@@ -1,9 +1,10 @@
-"""How long items are kept: what is too old, what is from the future, and when a clock is not to be believed."""
+"""Retention of items: what is too old, what is from the future, and when a clock is not to be believed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from occlureid.gallery.records import Item
 from occlureid.gallery.rows import ROW
 from occlureid.gallery.table import Table
 
-__all__ = ["TOLERANCE", "Expiry", "check_age", "expiry"]
+__all__ = ["TOLERANCE", "Expiry", "check_age", "expiry", "in_words"]
 
 TOLERANCE = 86_400.0
 """Seconds that an item's time may lie ahead of the clock."""
@@ -24,7 +25,7 @@ _SHARE = 0.1
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Expiry:
-    """What would expire now, and what is strange about it.
+    """Items that would expire now, and what is strange about it.
 
     Attributes:
         now: seconds since 1970.
@@ -64,7 +65,7 @@ def check_age(items: Sequence[Item], added: Sequence[float], retention: float | 
 
 
 def expiry(items: Table, retention: float | None, now: float) -> Expiry:
-    """What is older than a gallery keeps items.
+    """Find what is older than a gallery keeps items.
 
     It is in doubt where the clock is ahead of the newest item by more than a tenth of the retention and a day, or where more
     than a tenth of the gallery would go at once: a clock that jumped looks like that.
@@ -104,3 +105,10 @@ def _doubt(count: int, of: int, newest: float | None, retention: float, now: flo
     if count > _SHARE * of:
         reasons.append(f"{count} of {of} items are more than a tenth of the gallery")
     return "; ".join(reasons) or None
+
+
+def in_words(name: str, value: Any) -> str:
+    """A value of a gallery's shape for people: a retention in days."""
+    if name != "retention":
+        return repr(value)
+    return "for ever" if value is None else f"of {value / 86_400:g} days"

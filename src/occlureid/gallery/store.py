@@ -36,7 +36,7 @@ from occlureid.gallery.place import Place, new_folder
 from occlureid.gallery.reading import Changes, GalleryStats
 from occlureid.gallery.records import Filter, Item
 from occlureid.gallery.reserve import said_if_full
-from occlureid.gallery.retention import Expiry, expiry
+from occlureid.gallery.retention import Expiry, expiry, in_words
 from occlureid.gallery.table import Table
 from occlureid.gallery.verification import sealed_maps, sealed_rows
 from occlureid.gallery.writing import AddResult, GalleryWriter
@@ -119,9 +119,10 @@ class Gallery(GalleryWriter):
         there = found.shape
         other = [n for n in shape.__dataclass_fields__ if n != "key" and getattr(shape, n) != getattr(there, n)]
         if other:
+            is_there, wanted = (in_words(other[0], getattr(one, other[0])) for one in (there, shape))
             raise DataError(
-                f"{found.path}: is there already, with {other[0]} {getattr(there, other[0])!r}, not "
-                f"{getattr(shape, other[0])!r}; open it as it is, or create another elsewhere"
+                f"{found.path}: is there already, with {other[0]} {is_there}, not {wanted}; "
+                "open it as it is, or create another elsewhere"
             )
         return found
 
@@ -230,7 +231,7 @@ class Gallery(GalleryWriter):
             return self._erased(rows, found, "erase", by, alone)
 
     def expiring(self, now: float | None = None) -> Expiry:
-        """What ``expire`` would erase, whether that is in doubt, and which items are from the future.
+        """Find what ``expire`` would erase, whether that is in doubt, and which items are from the future.
 
         Args:
             now: seconds since 1970, by the gallery's clock unless given.

@@ -81,7 +81,7 @@ class Table:
         return found
 
     def has(self, column: str) -> bool:
-        """Whether there is a column; those that there are do not go away.
+        """True if there is a column; those that there are do not go away.
 
         Raises:
             DataError: there is no table, or it is damaged.
@@ -91,7 +91,7 @@ class Table:
         return column in self._columns
 
     def check(self, local: bool, *schemas: pa.Schema) -> None:
-        """Whether the table has one of these schemas and, on a local disk, all files that its newest version names, in full size.
+        """True if the table has one of these schemas and, on a local disk, all files that its newest version names, in full size.
 
         Raises:
             DataError: it does not.

@@ -1,4 +1,4 @@
-"""What of a gallery is still what was stored: all of it compared with its checksums, and checksums for galleries without."""
+"""Verification of a gallery: all of it compared with its checksums, and checksums for galleries without."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALL: tuple[int, int | None] = (0, None)
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of verifying.
+    """Result of verifying.
 
     Attributes:
         items: how many were read.
@@ -39,7 +39,7 @@ class Verification:
 
 
 def is_sealed(items: Table, maps: Maps | None) -> bool:
-    """Whether every table has its checksums."""
+    """True if every table has its checksums."""
     return items.has(VECTOR_SUM) and (maps is None or maps.table.has(MAP_SUM))
 
 

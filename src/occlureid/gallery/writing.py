@@ -36,7 +36,7 @@ _EXPIRE_EVERY = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class AddResult:
-    """What came of adding.
+    """Result of adding.
 
     Attributes:
         added: items that are new.
@@ -128,7 +128,7 @@ class GalleryWriter(GalleryReader):
                 table.clear(older_than=_KEPT_FOR_READERS, alone=alone)
 
     def _expire_if_due(self, by: str, alone: bool) -> tuple[int, int]:
-        """How many expired, and how many did not because that is in doubt."""
+        """Number of items that expired, and of those that did not because that is in doubt."""
         if self.shape.retention is None or abs(self._clock() - self._expired_at) < _EXPIRE_EVERY:
             return 0, 0
         found = expiry(self._items, self.shape.retention, self._clock())

@@ -181,7 +181,7 @@ def load_imagenet_weights(backbone: Backbone, file: Path | str | None = None) ->
 
 
 def _source(backbone: Backbone) -> Source:
-    """What weight files of a backbone look like: as timm converts them; of an IBN network, by its own names."""
+    """Layouts of weight files of a backbone: as timm converts them; of an IBN network, by its own names."""
     name, size, levels = backbone.name, backbone.size, backbone.levels
 
     def build(state: dict[str, Tensor]) -> nn.Module:

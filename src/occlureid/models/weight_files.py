@@ -21,8 +21,8 @@ WRAPPERS = ("state_dict", "model")
 """Entries of a file below which its tensors may lie."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "base.", "net.")
-"""What may stand before the names of a backbone's tensors, one behind the other: data parallel and compiled modules, and what
-networks call their backbone."""
+"""Prefixes of the names of a backbone's tensors, also one behind the other: of data parallel and compiled modules, and the
+names by which networks call their backbone."""
 
 _OPTIONAL = ".num_batches_tracked"
 """Ending of the tensors of a backbone that a file need not hold: counters of steps, absent in files of other programs."""

@@ -97,7 +97,7 @@ class SheetView:
 
 @dataclass(frozen=True, slots=True)
 class PrintedView:
-    """What the paper prints of one of its recipes on this data: rates in [0, 1], named as the figures beside them."""
+    """Figures that the paper prints of one of its recipes on this data: rates in [0, 1], named as the figures beside them."""
 
     recipe: str
     figures: Mapping[str, float]

@@ -305,14 +305,14 @@ class Count(Response):
 
 
 class TakenOut(Response):
-    """What was taken out."""
+    """Items that were taken out."""
 
     count: int = Field(description="How many items.")
     missing: list[str] = Field(description="Ids that were named and are not there; 404 where nothing is.")
 
 
 class ExpireQuery(BaseModel):
-    """How to expire."""
+    """Options of expiring."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -323,7 +323,7 @@ class ExpireQuery(BaseModel):
 
 
 class Expired(Response):
-    """What expired."""
+    """Items that expired."""
 
     count: int = Field(description="How many items.")
     future: list[str] = Field(
