@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"there is no {CH
 HOSTILE = {
     "id": '<img src=x onerror="window.hacked=1">',
     "camera": "<script>window.hacked=2</script>",
-    "person": '"><svg onload=window.hacked=3>',
+    "person": '"><svg onload=window.hacked=3>\u202e',
 }
 REPORT_VIOLATIONS = (
     "document.addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective))"

@@ -111,10 +111,12 @@ def test_the_command_serves(tmp_path: Path, method: methods.Method[Any]) -> None
         "sys.exit(options.command(options))"
     )
     weights = str(tmp_path / "weights.safetensors")
-    with process("-c", script, "serve", str(tmp_path / "g"), "--weights", weights, "--port", "0") as (server, url):
+    command = ["serve", str(tmp_path / "g"), "--weights", weights, "--port", "0", "--allow-host", "proxy.example"]
+    with process("-c", script, *command) as (server, url):
         assert url.startswith("http://127.0.0.1:")
         assert httpx.get(f"{url}/api/about").json()["fingerprint"] == method.fingerprint()
         assert httpx.get(f"{url}/api/about", headers={"Host": "evil.example"}).status_code == 400
+        assert httpx.get(f"{url}/api/about", headers={"Host": "proxy.example"}).status_code == 200
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)
     assert server.returncode == 0
