@@ -55,11 +55,14 @@ def test_unknown_parts_are_numbered(tmp_path: Path) -> None:
     "content",
     ["", "3", "[3, 4]", '[{"name": "a"}]', '[{"name": "a"}, {"name": ""}]', '[{"name": "a"}, {"name": 3}]',
      '[{"name": "a"}, {"name": "b", "top": 0}]',
-     '[{"name": "a"}, {"name": "b", "top": 0, "left": 0, "bottom": 1, "right": 1}]', "[" * 100_000],
+     '[{"name": "a"}, {"name": "b", "top": 0, "left": 0, "bottom": 1, "right": 1}]', "[" * 100_000,
+     # names that move the cursor of a terminal, turn the text around, or cannot be written
+     r'[{"name": "a"}, {"name": "\u001b[31mb"}]', r'[{"name": "a"}, {"name": "b\nc"}]',
+     r'[{"name": "a"}, {"name": "\u202eb"}]', r'[{"name": "a"}, {"name": "\ud800"}]'],
 )  # fmt: skip
 def test_damaged_files_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "regions.json").write_text(content)
-    with pytest.raises(DataError, match="the places of parts"):
+    with pytest.raises(DataError, match=r"regions\.json: .*the places of parts.*; without this file parts are shown as numbers"):
         read_parts(tmp_path, 2)
     (tmp_path / "regions.json").write_text(json.dumps([{"name": "a"}, {"name": "b"}]))
     assert read_parts(tmp_path, 2) == BodyParts(("a", "b"))

@@ -141,6 +141,8 @@ def test_what_cannot_be_calibrated_is_refused(
         {"found": 10**9},
         {"interval": [0.1]},
         {"interval": 3},
+        {"interval": [2, 3]},
+        {"found_interval": [0.9, 0.1]},
         {"rule": {"metric": "manhattan"}},
         {"rule": 3},
         {"fingerprint": None},
@@ -151,7 +153,7 @@ def test_what_cannot_be_calibrated_is_refused(
 def test_damaged_files_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "threshold.json"
     path.write_text(json.dumps({**made([0.1], [0.5] * 8).to_json(), **change}))
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"threshold\.json: .*; calibrate again"):
         Calibration.load(path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from occlureid.errors import DataError, OcclureidError
+from occlureid.ids import check_id
 from occlureid.types import Region
 
 __all__ = ["BodyParts", "read_parts", "write_parts"]
@@ -56,11 +57,18 @@ def read_parts(folder: Path, count: int) -> BodyParts:
     """The parts of a gallery of ``count`` parts; empty where there is no file.
 
     Raises:
-        DataError: the file says something else.
+        DataError: the file says something else, or a name has characters that are not shown.
     """
     path = folder / _FILE
     if not path.is_file():
         return BodyParts()
+    try:
+        return _read(path, count)
+    except DataError as error:
+        raise DataError(f"{error}; without this file parts are shown as numbers") from error
+
+
+def _read(path: Path, count: int) -> BodyParts:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"expected at most {_MOST_BYTES} bytes")
@@ -75,4 +83,6 @@ def read_parts(folder: Path, count: int) -> BodyParts:
         )
     if not all(isinstance(name, str) and 0 < len(name) <= _LONGEST for name in names):
         raise DataError(f"{path}: names of the places of parts must be texts of 1 to {_LONGEST} characters")
+    for number, name in enumerate(names, start=1):
+        check_id(f"{path}: the places of parts: name {number}", name)
     return BodyParts(names, regions)

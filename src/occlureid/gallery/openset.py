@@ -72,6 +72,8 @@ class Level:
             raise DataError(f"a calibration needs counts of at least 0, and at least one image, got {counts}")
         if len(self.interval) != 2 or len(self.found_interval) != 2:
             raise DataError(f"an interval needs two ends, got {self.interval} and {self.found_interval}")
+        if not all(0 <= low <= high <= 1 for low, high in (self.interval, self.found_interval)):
+            raise DataError(f"an interval is of shares, from 0 to 1, got {self.interval} and {self.found_interval}")
         if self.false_positives > self.impostors or max(self.found, self.missed) > self.genuine:
             raise DataError(f"a calibration cannot count more than there were, got {counts}")
         if self.far is not None and (self.far < self.threshold or self.genuine == 0):
@@ -213,7 +215,10 @@ class Calibration(Level):
             raise DataError(f"{path}: cannot be read as a calibration ({error})") from error
         if not isinstance(record, dict):
             raise DataError(f"{path}: expected a JSON object, got {type(record).__name__}")
-        return cls.from_json(record)
+        try:
+            return cls.from_json(record)
+        except DataError as error:
+            raise DataError(f"{path}: {error}; calibrate again") from error
 
 
 def _tuples(record: dict[str, Any]) -> dict[str, Any]:
