@@ -156,6 +156,21 @@ def test_without_a_cache_folder_the_next_process_measures_again(monkeypatch, clo
     assert (arithmetic.speed("cpu"), clock.asked) == (2.5, 2)
 
 
+@pytest.mark.parametrize("named", ["", "caches"])
+def test_without_a_home_nothing_is_kept(monkeypatch, clock, tmp_path, named):
+    """A container may run as a user number that no list of users has; a relative cache folder counts as none."""
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    monkeypatch.setattr(arithmetic.Path, "home", nobody)
+    assert [arithmetic.speed("cpu"), arithmetic.speed("cpu")] == [2.5, 2.5]
+    assert clock.asked == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("native", "says"), [(True, "AVX"), (False, "emulates")])
 def test_slower_bfloat16_by_name_warns_once_with_the_ratio(monkeypatch, clock, caplog, native, says):
     monkeypatch.setattr(arithmetic, "native", lambda device: native)

@@ -221,3 +221,13 @@ def test_what_is_not_there_is_named(tmp_path, capsys, command, code, message):
     said = capsys.readouterr()
     assert re.search(message, said.out + said.err)
     assert "Traceback" not in said.err
+
+
+def test_errors_write_no_controls_of_a_terminal(tmp_path, capsys):
+    """A file that somebody sent may be called, and may say, anything."""
+    name = "\x1b[31mred\x9b1m\u202eGNP"
+    assert main(["gallery", "stats", str(tmp_path / name)]) == 3
+    said = capsys.readouterr().err
+    assert r"\x1b[31mred\x9b1m\u202eGNP" in said
+    assert not set(name) & set(said) - set("[31mredGNP")
+    assert "".join(said.split("\n")).isprintable()

@@ -162,10 +162,11 @@ def speed(device: torch.device | str) -> float:
     key = _key(device)
     with _lock:
         if key not in _known:
-            path = _cache_folder() / f"bfloat16-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-            kept = _read(path, key)
+            folder = _cache_folder()
+            path = None if folder is None else folder / f"bfloat16-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+            kept = None if path is None else _read(path, key)
             _known[key] = _measure(device) if kept is None else kept
-            if kept is None:
+            if kept is None and path is not None:
                 _write(path, key, _known[key])
         return _known[key]
 
@@ -188,9 +189,15 @@ def _key(device: torch.device) -> str:
     return json.dumps([processor(device), native(device), torch.__version__, torch.version.cuda, limits])
 
 
-def _cache_folder() -> Path:
-    """Where the user's caches are: ``XDG_CACHE_HOME`` if it is set, as other programs do."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "occlureid"
+def _cache_folder() -> Path | None:
+    """Where the user's caches are: ``XDG_CACHE_HOME`` if it is a full path, as other programs do; None without a home."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if named.is_absolute():
+        return named / "occlureid"
+    try:
+        return Path.home() / ".cache" / "occlureid"
+    except RuntimeError:  # a user number without a name, as in some containers
+        return None
 
 
 def _read(path: Path, key: str) -> float | None:

@@ -62,7 +62,9 @@ def test_unknown_parts_are_numbered(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_damaged_files_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "regions.json").write_text(content)
-    with pytest.raises(DataError, match=r"regions\.json: .*the places of parts.*; without this file parts are shown as numbers"):
+    with pytest.raises(
+        DataError, match=r"regions\.json: .*the places of parts.*; without this file parts are shown as numbers"
+    ):
         read_parts(tmp_path, 2)
     (tmp_path / "regions.json").write_text(json.dumps([{"name": "a"}, {"name": "b"}]))
     assert read_parts(tmp_path, 2) == BodyParts(("a", "b"))

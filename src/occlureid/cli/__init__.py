@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import category
 
 from occlureid.cli import (
     ablation,
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options) or 0)
     except OcclureidError as error:
-        print(f"occlureid: {error}", file=sys.stderr)
+        print(f"occlureid: {_shown(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("occlureid: interrupted", file=sys.stderr)
@@ -54,8 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # a disk that is full, a file where a folder is to be made, no right to write, ...
         place = f"{error.filename}: " if error.filename else ""
-        print(f"occlureid: {place}{error.strerror or error}; the command ended there", file=sys.stderr)
+        print(_shown(f"occlureid: {place}{error.strerror or error}; the command ended there"), file=sys.stderr)
         return DataError.exit_code
+
+
+def _shown(text: str) -> str:
+    """A text that leaves a terminal as it is: escapes stand for what would move its cursor, colour it or turn letters around."""
+    return "".join(c if c in "\n\t" or category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1] for c in text)
 
 
 class _Version(argparse.Action):

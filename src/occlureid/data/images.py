@@ -116,8 +116,10 @@ def cut_box(image: Image.Image, box: Sequence[float], name: str = "image") -> Im
     """
     x0, y0, x1, y1 = (round(value) for value in box)
     if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
+        shares = "; these look like shares of the picture, and pixels are expected" if max(box) <= 1 else ""
         raise DataError(
-            f"{name}: the box must satisfy 0 <= x0 < x1 <= {image.width} and 0 <= y0 < y1 <= {image.height}, got {list(box)}"
+            f"{name}: the box must satisfy 0 <= x0 < x1 <= {image.width} and 0 <= y0 < y1 <= {image.height} in whole pixels, "
+            f"got {list(box)}{shares}"
         )
     if x1 - x0 < LEAST_SIDE or y1 - y0 < LEAST_SIDE:
         raise DataError(f"{name}: a box must be at least {LEAST_SIDE} pixels each way, got {list(box)}")
