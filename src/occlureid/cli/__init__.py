@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from typing import Any
-from unicodedata import category
 
 from occlureid.cli import (
     ablation,
@@ -26,7 +25,7 @@ from occlureid.cli import (
     stages,
     worlds,
 )
-from occlureid.cli.options import Commands
+from occlureid.cli.options import Commands, shown
 from occlureid.errors import DataError, OcclureidError
 
 __all__ = ["main"]
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options) or 0)
     except OcclureidError as error:
-        print(f"occlureid: {_shown(str(error))}", file=sys.stderr)
+        print(f"occlureid: {shown(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("occlureid: interrupted", file=sys.stderr)
@@ -55,13 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # a disk that is full, a file where a folder is to be made, no right to write, ...
         place = f"{error.filename}: " if error.filename else ""
-        print(_shown(f"occlureid: {place}{error.strerror or error}; the command ended there"), file=sys.stderr)
+        print(shown(f"occlureid: {place}{error.strerror or error}; the command ended there"), file=sys.stderr)
         return DataError.exit_code
-
-
-def _shown(text: str) -> str:
-    """A text that leaves a terminal as it is: escapes stand for what would move its cursor, colour it or turn letters around."""
-    return "".join(c if c in "\n\t" or category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1] for c in text)
 
 
 class _Version(argparse.Action):

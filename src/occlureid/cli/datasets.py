@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from occlureid.cli.options import Commands, add_data, bar, open_data
+from occlureid.cli.options import Commands, add_data, bar, open_data, shown
 from occlureid.errors import UsageError
 
 __all__ = ["register"]
@@ -63,7 +63,7 @@ def _doctor(options: argparse.Namespace) -> int:
     found = examine(
         options.data, options.layout, images=not options.names_only, threads=options.threads, progress=progress
     )
-    print(json.dumps(found.to_dict(), indent=1) if options.json else found.summary())
+    print(json.dumps(found.to_dict(), indent=1) if options.json else shown(found.summary()))
     return found.exit_code
 
 

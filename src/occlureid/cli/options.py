@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from occlureid.errors import UsageError
 
 if TYPE_CHECKING:
     from occlureid.data.dataset import ReidDataset
 
-__all__ = ["Commands", "add_data", "add_device", "add_set", "bar", "changes", "layers", "open_data", "today"]
+__all__ = ["Commands", "add_data", "add_device", "add_set", "bar", "changes", "layers", "open_data", "shown", "today"]
 
 
 class Commands:
@@ -68,9 +69,33 @@ class Commands:
         return Commands(command, title=title, metavar=metavar)
 
 
+def shown(text: str) -> str:
+    """A text that leaves a terminal as it is: escapes stand for what would move its cursor, colour it or turn letters around."""
+    return "".join(c if c in "\n\t" or category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1] for c in text)
+
+
 def add_device(command: argparse.ArgumentParser) -> None:
     """Adds ``--device``."""
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    command.add_argument("--device", type=_device, default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+
+
+def _device(text: str) -> str:
+    """A device that is there."""
+    if text != "cpu":
+        import torch
+
+        try:
+            torch.empty(0, device=text)
+        except (
+            RuntimeError,
+            AssertionError,
+            NotImplementedError,
+        ) as error:  # whatever torch makes of a device that is not there
+            reason = str(error).strip().split("\n")[0]
+            raise argparse.ArgumentTypeError(
+                f"there is no device {text!r} for this installation of torch ({reason})"
+            ) from error
+    return text
 
 
 def add_data(command: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from occlureid.data.images import check_stored
 from occlureid.errors import DataError, OcclureidError, UsageError
 from occlureid.types import CUE_NAMES, Cues
 
@@ -46,6 +47,7 @@ def image_key(image: Path | str) -> str:
     Raises:
         DataError: the file cannot be read.
     """
+    check_stored(Path(image))
     try:
         with Path(image).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
+from occlureid.data.images import check_stored
 from occlureid.errors import DataError
 
 __all__ = ["read_json"]
@@ -17,6 +18,7 @@ def read_json(path: Path, largest: int) -> Any:
     Raises:
         DataError: the file cannot be read, is larger, or is not JSON.
     """
+    check_stored(path)
     try:
         with path.open("rb") as file:
             data = file.read(largest + 1)

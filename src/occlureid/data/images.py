@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import stat
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ __all__ = [
     "MAX_PIXELS",
     "OVERSHOOT",
     "check_pixels",
+    "check_stored",
     "cut_box",
     "open_image",
     "read_image",
@@ -37,6 +41,20 @@ OVERSHOOT = 0.5
 """Distance that a pixel may lie outside [0, 1]: bicubic resampling overshoots at edges, by 0.45 at most."""
 
 
+def check_stored(path: Path) -> None:
+    """Refuses pipes, sockets and devices, which may never end or never begin; files, folders and what is not there pass.
+
+    Raises:
+        DataError: the path is one of these.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(f"{path}: a pipe, socket or device, not a file; remove it")
+
+
 def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """The image as the file stores it (any mode), fully decoded, turned upright as its EXIF orientation says.
 
@@ -49,6 +67,7 @@ def open_image(path: Path, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     Raises:
         DataError: the file is missing, damaged, truncated, too large or not an image; it is named.
     """
+    check_stored(path)
     try:
         with Image.open(path, formats=formats) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -114,6 +133,8 @@ def cut_box(image: Image.Image, box: Sequence[float], name: str = "image") -> Im
     Raises:
         DataError: the box is not inside the picture, or too small.
     """
+    if len(box) != 4 or not all(isinstance(value, Real) and math.isfinite(value) for value in box):
+        raise DataError(f"{name}: a box must be four finite numbers x0, y0, x1, y1, got {box!r}"[:400])
     x0, y0, x1, y1 = (round(value) for value in box)
     if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
         shares = "; these look like shares of the picture, and pixels are expected" if max(box) <= 1 else ""

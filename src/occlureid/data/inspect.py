@@ -10,7 +10,7 @@ from typing import Literal
 
 from PIL import Image
 
-from occlureid.data.images import FORMATS, MAX_PIXELS, read_image
+from occlureid.data.images import FORMATS, MAX_PIXELS, check_stored, read_image
 from occlureid.errors import DataError
 
 __all__ = ["Inspected", "Problem", "inspect_image"]
@@ -61,6 +61,10 @@ class Inspected:
 
 def inspect_image(path: Path) -> Inspected:
     """Reads and decodes one file; whatever is wrong with it comes back, nothing is raised for it."""
+    try:
+        check_stored(path)
+    except DataError as error:
+        return Inspected(path, "refused", str(error).removeprefix(f"{path}: "))
     try:
         if path.stat().st_size > _LARGEST_FILE:
             return Inspected(path, "refused", f"larger than {_LARGEST_FILE:,} bytes")

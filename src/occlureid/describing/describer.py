@@ -171,6 +171,7 @@ class Describer:
             UsageError: there are not as many boxes as files, or the batch size is below 1.
             MissingCueError: the method needs a cue that is not there, or cannot be for a box.
         """
+        check_several(paths)
         samples = [Sample(Path(path), "unknown", "unknown") for path in paths]
         return self.samples(
             samples,
@@ -200,7 +201,9 @@ class Describer:
         """
         if boxes is not None and len(boxes) != len(samples):
             raise UsageError(f"expected one box (or None) an image, got {len(boxes)} for {len(samples)} images")
-        if boxes is None or not any(boxes):
+        if not samples:
+            raise DataError("there are no images to describe")
+        if boxes is None or all(box is None for box in boxes):
             crop = self.method.cropping(self.cues, "describe")
             images = ReidImages(samples, size=self.size, cues=self.cues, crop=crop)
         else:

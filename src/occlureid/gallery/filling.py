@@ -50,10 +50,12 @@ def add_images(
     Raises:
         FingerprintError: the gallery was made like another describer.
         DataError: an image cannot be read, or two have one id; what was committed before stays.
-        UsageError: there is not one id an image, or a picture in memory has none.
+        UsageError: the images are a single one, there is not one id an image, or a picture in memory has none.
         MissingCueError: the describer's method needs a cue that is not there.
         BusyError: another process was writing all the time.
     """
+    if isinstance(images, str | bytes | Path) or not isinstance(images, Iterable):
+        raise UsageError(f"images must be several, got one {type(images).__name__}; give a list of them")
     if together < 1:
         raise UsageError(f"together must be at least 1, got {together}")
     if describer.fingerprint != gallery.fingerprint:

@@ -74,13 +74,16 @@ def values_of(like: MakesDescriptors | None, given: Sequence[Any]) -> Values:
     """Values of a new gallery: a describer's, or those given, in the order of ``Values``.
 
     Raises:
-        UsageError: there are both, or of the first five not all.
+        UsageError: there are both, or of the first five not all, or it is no describer.
     """
     if like is not None:
         if any(value is not None for value in given):
             raise UsageError(
                 "a gallery made like a describer takes fingerprint, rule and sizes from it; leave them out"
             )
+        missing = [name for name in ("fingerprint", "rule", "shape") if not hasattr(like, name)]
+        if missing or isinstance(like, type):
+            raise UsageError(f"like must be a Describer, got {like!r}; make one of the method: Describer(method)"[:300])
         sizes = like.shape
         return like.fingerprint, like.rule, sizes.global_size, sizes.parts, sizes.part_size, sizes.local_size
     if any(value is None for value in given[:5]):
