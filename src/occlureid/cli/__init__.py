@@ -25,7 +25,7 @@ from occlureid.cli import (
     stages,
     worlds,
 )
-from occlureid.cli.options import Commands, shown
+from occlureid.cli.options import Commands, check_device, shown
 from occlureid.errors import DataError, OcclureidError
 
 __all__ = ["main"]
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
+        check_device(getattr(options, "device", None) or "cpu")
         return int(options.command(options) or 0)
     except OcclureidError as error:
         print(f"occlureid: {shown(str(error))}", file=sys.stderr)

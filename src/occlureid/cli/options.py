@@ -15,7 +15,19 @@ from occlureid.errors import UsageError
 if TYPE_CHECKING:
     from occlureid.data.dataset import ReidDataset
 
-__all__ = ["Commands", "add_data", "add_device", "add_set", "bar", "changes", "layers", "open_data", "shown", "today"]
+__all__ = [
+    "Commands",
+    "add_data",
+    "add_device",
+    "add_set",
+    "bar",
+    "changes",
+    "check_device",
+    "layers",
+    "open_data",
+    "shown",
+    "today",
+]
 
 
 class Commands:
@@ -76,26 +88,24 @@ def shown(text: str) -> str:
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """Adds ``--device``."""
-    command.add_argument("--device", type=_device, default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
 
 
-def _device(text: str) -> str:
-    """A device that is there."""
-    if text != "cpu":
-        import torch
+def check_device(name: str) -> None:
+    """Refuses a device that is not there.
 
-        try:
-            torch.empty(0, device=text)
-        except (
-            RuntimeError,
-            AssertionError,
-            NotImplementedError,
-        ) as error:  # whatever torch makes of a device that is not there
-            reason = str(error).strip().split("\n")[0]
-            raise argparse.ArgumentTypeError(
-                f"there is no device {text!r} for this installation of torch ({reason})"
-            ) from error
-    return text
+    Raises:
+        UsageError: torch has none of this name.
+    """
+    if name == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # whatever torch makes of it
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(f"--device: there is no device {name!r} for this installation of torch ({reason})") from error
 
 
 def add_data(command: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +132,13 @@ def cut_box(image: Image.Image, box: Sequence[float], name: str = "image") -> Im
     Raises:
         DataError: the box is not inside the picture, or too small.
     """
-    if len(box) != 4 or not all(isinstance(value, Real) and math.isfinite(value) for value in box):
+    try:
+        numbers = [float(value) for value in box]
+    except (TypeError, ValueError, OverflowError):
+        numbers = []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         raise DataError(f"{name}: a box must be four finite numbers x0, y0, x1, y1, got {box!r}"[:400])
-    x0, y0, x1, y1 = (round(value) for value in box)
+    x0, y0, x1, y1 = (round(value) for value in numbers)
     if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
         shares = "; these look like shares of the picture, and pixels are expected" if max(box) <= 1 else ""
         raise DataError(
