@@ -219,6 +219,11 @@ def test_a_hidden_landmark_of_coco_is_not_seen_in_files_of_one_image_either(tmp_
 def test_a_person_of_whom_all_is_hidden_is_not_seen(tmp_path):
     path = write(tmp_path / "a.json", {"keypoints": flagged(1), "num_keypoints": 17})
     assert not read_pose(path).any()
+    hidden, seen = ({**ANNOTATION, "keypoints": flagged(flag)} for flag in (1, 2))
+    listed = [{**entry, "image_id": "b.jpg"} for entry in (hidden, seen)]
+    one = read_pose(write(tmp_path / "b.json", [hidden, seen]))
+    for people in (one, read_pose_list(write(tmp_path / "c.json", listed))["b.jpg"]):
+        assert people[:, :, 2].tolist() == [[0.0] * 18, [1.0] * 18]
 
 
 @pytest.mark.parametrize(

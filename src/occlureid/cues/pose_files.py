@@ -11,7 +11,7 @@ import numpy as np
 
 from occlureid.cues.json_files import read_json
 from occlureid.cues.keypoints import FloatArray, People, shortly
-from occlureid.cues.pose_forms import is_group, people_of_entries, people_of_group, person_of
+from occlureid.cues.pose_forms import has_seen_flag, is_group, people_of_entries, people_of_group, person_of
 from occlureid.errors import DataError
 
 __all__ = [
@@ -121,9 +121,11 @@ def read_people_list(path: Path) -> PoseList:
         raise DataError(f"{path}: expected a JSON list, one object a person, got {shortly(content)}")
     people: dict[str, list[tuple[FloatArray, bool]]] = {}
     numbers: set[str] = set()
+    seen = names is None and any(has_seen_flag(entry) for entry in content)
     for number, entry in enumerate(content):
         image, numbered = _image_of(entry, names, f"{path}: entry {number}")
-        found_person = person_of(entry, f"{path}: entry {number} ({image[:80]!r})", flags=names is not None)
+        where = f"{path}: entry {number} ({image[:80]!r})"
+        found_person = person_of(entry, where, flags=names is not None, seen=seen)
         if found_person is not None:
             people.setdefault(image, []).append(found_person)
             if numbered:

@@ -13,7 +13,7 @@ import numpy as np
 from occlureid.cues.keypoints import FloatArray, People, landmarks_of, shortly
 from occlureid.errors import DataError
 
-__all__ = ["GROUPS", "is_group", "people_of_entries", "people_of_group", "person_of"]
+__all__ = ["GROUPS", "has_seen_flag", "is_group", "people_of_entries", "people_of_group", "person_of"]
 
 # The list of persons in the object of an image, and the keys under which a person of it has the landmarks.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -59,21 +59,30 @@ def people_of_entries(entries: list[Any], where: str) -> People:
     Raises:
         DataError: an entry is not of the form.
     """
-    found = [person_of(entry, f"{where}: entry {number}") for number, entry in enumerate(entries)]
+    seen = any(has_seen_flag(entry) for entry in entries)
+    found = [person_of(entry, f"{where}: entry {number}", seen=seen) for number, entry in enumerate(entries)]
     return _people(person for person in found if person is not None)
 
 
-def person_of(entry: Any, where: str, flags: bool = False) -> tuple[FloatArray, bool] | None:
+def has_seen_flag(entry: Any) -> bool:
+    """True for an object without a score that has the flag 2: the third numbers of its whole list are flags."""
+    if not isinstance(entry, dict) or "score" in entry or "keypoint_scores" in entry:
+        return False
+    return _plain(thirds := _thirds(entry.get("keypoints"))) and 2 in thirds
+
+
+def person_of(entry: Any, where: str, flags: bool = False, seen: bool = False) -> tuple[FloatArray, bool] | None:
     """The landmarks of an object with "keypoints", and whether the file says that the image is of this person.
 
     The third number of each landmark is a confidence, or COCO's flag: 2 seen, which is confidence 1, 1 hidden and 0 not there,
     which are both confidence 0. It is a flag where all are 0, 1 or 2 and "num_keypoints" stands beside them, as in annotations,
-    or where one is 2 and there is no "score", as in results.
+    or where one of the list is 2 and there is no "score", as in results.
 
     Args:
         entry: with "keypoints" as one flat list, as a list of [x, y, confidence], or, with "keypoint_scores", of [x, y].
         where: file and entry, for messages.
         flags: the file says that its third numbers are flags.
+        seen: ``has_seen_flag`` of some entry of its list.
 
     Returns:
         (18, 3) and whether the person is a target; None for an annotation without landmarks.
@@ -89,13 +98,25 @@ def person_of(entry: Any, where: str, flags: bool = False) -> tuple[FloatArray, 
         raise DataError(f'{where} needs "keypoints", got {shortly(entry)}')
     values = _flat(entry["keypoints"], entry, where)
     if isinstance(values, list):
-        thirds = values[2::3]
-        plain = all(type(value) in (int, float) and value in _FLAGS for value in thirds)
+        plain = _plain(thirds := values[2::3])
         if flags and not plain:
             raise DataError(f"{where}: COCO annotations flag each landmark 0, 1 or 2, got others")
-        if flags or (plain and ("num_keypoints" in entry or (2 in thirds and "score" not in entry))):
+        if flags or (plain and ("num_keypoints" in entry or ((seen or 2 in thirds) and "score" not in entry))):
             values = [float(value == _SEEN) if place % 3 == 2 else value for place, value in enumerate(values)]
     return landmarks_of(values, where), _is_target(entry, where)
+
+
+def _thirds(values: Any) -> list[Any]:
+    """The third numbers of landmarks in one flat list or in triples; nothing of anything else."""
+    if not isinstance(values, list):
+        return []
+    if all(isinstance(value, list) for value in values):
+        return [value[2] for value in values if len(value) == 3]
+    return values[2::3]
+
+
+def _plain(thirds: list[Any]) -> bool:
+    return all(type(value) in (int, float) and value in _FLAGS for value in thirds)
 
 
 def _flat(values: Any, person: dict[str, Any], where: str) -> Any:
