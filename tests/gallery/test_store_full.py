@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from occlureid.errors import DiskFullError
+from occlureid.errors import DataError, DiskFullError
 from occlureid.gallery import Gallery, writing
+from occlureid.gallery.library import clear_errors
 from occlureid.gallery.reserve import RESERVE
 from occlureid.gallery.table import Table
 from tests.gallery.crops import descriptor, item, items, new_gallery
@@ -151,3 +152,12 @@ def test_a_gallery_on_a_read_only_disk(read_only: Path, tmp_path: Path) -> None:
     assert main(["gallery", "search", str(read_only), "--item", item(0).id, "--audit", str(log)]) == 0
     assert log.read_text().count("\n") == 1
     assert main(["gallery", "verify", str(read_only)]) == 0
+
+
+def test_what_lance_says_comes_without_the_names_and_places_of_its_source() -> None:
+    said = "LanceError(IO): Read-only file system (os error 30), /home/runner/work/lance/lance/rust/lance-io/src/local.rs:12:3"
+    with (
+        pytest.raises(DataError, match=r"^items\.lance: Read-only file system \(os error 30\)$"),
+        clear_errors("items.lance"),
+    ):
+        raise OSError(said)

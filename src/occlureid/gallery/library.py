@@ -60,6 +60,6 @@ def is_full(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    # Lance ends its messages with the place in its own source
-    text = re.sub(r",? ?/\S*?/rust/\S+\.rs:\d+:\d+", "", str(error)) or type(error).__name__
-    return text.splitlines()[0][:300]
+    # Lance begins its messages with the name of an error, and ends them with the place in its own source
+    text = re.sub(r"^\w*Error\(\w+\): ", "", re.sub(r",? ?/\S*?/rust/\S+\.rs:\d+:\d+", "", str(error)))
+    return (text or "Lance gives no reason").splitlines()[0][:300]
