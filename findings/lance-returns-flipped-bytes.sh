@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pylance==14.0.2' 'numpy<3'
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'pylance==14.0.2' 'pyarrow==26.0.1' 'numpy==2.4.6'
 "$folder/venv/bin/python" - "$folder" <<'PYTHON'
 import sys
 from pathlib import Path
