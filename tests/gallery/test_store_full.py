@@ -155,7 +155,7 @@ def test_a_gallery_on_a_read_only_disk(read_only: Path, tmp_path: Path) -> None:
 
 
 def test_what_lance_says_comes_without_the_names_and_places_of_its_source() -> None:
-    said = "LanceError(IO): Read-only file system (os error 30), /home/runner/work/lance/lance/rust/lance-io/src/local.rs:12:3"
+    said = "LanceError(IO): Read-only file system (os error 30), /build/lance/rust/lance-io/src/local.rs:12:3"
     with (
         pytest.raises(DataError, match=r"^items\.lance: Read-only file system \(os error 30\)$"),
         clear_errors("items.lance"),
