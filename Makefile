@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## render a world, rank it with the shipped weights, train PGFA and the baseline from them, report (five minutes on one AVX2 core)
+demo: $(READY)  ## render a world, rank it with the shipped weights, train PGFA and the baseline from them, report (two to three minutes on two AVX2 cores)
 	$(BIN)/occlureid demo --out runs/demo
 
 test: lint types unit  ## lint, types and tests
