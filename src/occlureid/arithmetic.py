@@ -190,7 +190,7 @@ def _key(device: torch.device) -> str:
 
 
 def _cache_folder() -> Path | None:
-    """Where the user's caches are: ``XDG_CACHE_HOME`` if it is a full path, as other programs do; None without a home."""
+    """Folder of the user's caches: ``XDG_CACHE_HOME`` if it is a full path, as other programs do; None without a home."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if named.is_absolute():
         return named / "occlureid"

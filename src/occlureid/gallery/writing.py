@@ -186,7 +186,7 @@ class GalleryWriter(GalleryReader):
             table.clear(older_than=_KEPT_FOR_READERS, alone=alone)
 
     def _drop_doubles(self, ids: Sequence[str]) -> None:
-        """Where there are no locks, two writers may have added one id at the same moment: the first of the two stays.
+        """Delete the later of two rows of one id, which two writers without locks may have added at the same moment.
 
         Whoever comes second sees the first one's row, so one of the two always cleans up.
         """

@@ -133,7 +133,7 @@ def gather_rows(vectors: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _place(rows: int, device: torch.device) -> tuple[int, int]:
-    """Where this process's rows begin among those of all, and how many these are."""
+    """First row of this process among the rows of all processes, and the number of all rows."""
     counts = torch.zeros(torch.distributed.get_world_size(), dtype=torch.long, device=device)
     rank = torch.distributed.get_rank()
     counts[rank] = rows

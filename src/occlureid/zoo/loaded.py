@@ -11,7 +11,7 @@ from torch import Tensor
 
 from occlureid import methods
 from occlureid.cues.networks import ModelCues
-from occlureid.cues.providers import ImageArray, Provider, check_several
+from occlureid.cues.providers import ImageArray, Provider
 from occlureid.describing import Describer, Picture
 from occlureid.errors import DataError, UsageError
 from occlureid.matching import MatchRule
@@ -68,7 +68,6 @@ class Embedder:
             ShapeError: an array or a tensor is no image, or a tensor's values are not those of RGB.
             UsageError: they are not several, or one of them is neither a path nor an image.
         """
-        check_several(images)
         if isinstance(images, Tensor):
             return self.describer.tensor(images, batch_size=batch_size)
         return self.describer.pictures(images, batch_size=batch_size)
